@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 # Outside the checkout, so that a fresh clone builds only what changed.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/capstan/target
+# Without debug information everything is built sooner. CARGO_PROFILE_DEV_DEBUG=line-tables-only gives backtraces their lines.
+export CARGO_PROFILE_DEV_DEBUG ?= 0
 CARGO := cargo
 BIN := $(CARGO_TARGET_DIR)/debug
 # Where `make conformance` reads scenario folders.

@@ -23,10 +23,37 @@ use crate::{
     fault::{Failure, NodeFault},
     observe::AbciMethod,
     records::chain::ChainRecord,
+    tx::Tx,
 };
 
 /// Version of the state format and of the transactions that [`App`] accepts.
 pub const APP_VERSION: u64 = 1;
+
+impl<H> App<H> {
+    /// Returns what `CheckTx` would answer. Later checks see nothing of the transaction.
+    pub fn check_only(&self, tx: &[u8]) -> ResponseCheckTx {
+        self.judge(tx, |tx| self.check_state().checked(tx).map(|_| ()))
+    }
+
+    /// Decodes a transaction and answers by the outcome of `check`.
+    fn judge(
+        &self,
+        bytes: &[u8],
+        check: impl FnOnce(&Tx) -> Result<(), Failure>,
+    ) -> ResponseCheckTx {
+        let Some(committed) = self.committed_chain() else {
+            return mempool::unavailable(
+                "the chain has no block yet; try again after the first one",
+            );
+        };
+        // Decoding needs no lock: only the check against the accounts does.
+        match mempool::decode(&committed, bytes).and_then(|tx| check(&tx).map(|()| tx)) {
+            Ok(tx) => mempool::accepted(&tx, &committed),
+            Err(Failure::Tx(error)) => mempool::refused(&error),
+            Err(Failure::Node(fault)) => mempool::unavailable(&fault.to_string()),
+        }
+    }
+}
 
 impl<H: VatHost + Send + 'static> Application for App<H> {
     fn echo(&self, request: RequestEcho) -> ResponseEcho {
@@ -83,19 +110,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     }
 
     fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {
-        let Some(committed) = self.committed_chain() else {
-            return mempool::unavailable(
-                "the chain has no block yet; try again after the first one",
-            );
-        };
-        // Decoding needs no lock: only the check against the accounts does.
-        let checked = mempool::decode(&committed, &request.tx)
-            .and_then(|tx| self.check_state().check(&tx).map(|()| tx));
-        match checked {
-            Ok(tx) => mempool::accepted(&tx, &committed),
-            Err(Failure::Tx(error)) => mempool::refused(&error),
-            Err(Failure::Node(fault)) => mempool::unavailable(&fault.to_string()),
-        }
+        self.judge(&request.tx, |tx| self.check_state().admit(tx))
     }
 
     /// Selects transactions in the mempool's order as long as their size and gas fit. Leaves out those that no honest

@@ -191,8 +191,11 @@ fn several_transactions_of_one_sender_wait_in_the_mempool() {
     for tx in &txs {
         assert_eq!(chain.check(tx).code, 0);
     }
-    // In the mempool's eyes the first is used up; and so it is after the block.
-    assert_eq!(chain.check(&txs[0]).code, 12);
+    // The same one passes again, as after a check that kept nothing. In the mempool's eyes its sequence is used up.
+    assert_eq!(chain.check(&txs[0]).code, 0);
+    alice.sequence = 0;
+    let replaced = alice.tx(vec![alice.pay(bob().address(), 6)]);
+    assert_eq!(chain.check(&replaced).code, 12);
     chain.block(&txs[..1]);
     assert_eq!(chain.check(&txs[0]).code, 12);
     // After a block the engine checks what is left again.
@@ -200,6 +203,24 @@ fn several_transactions_of_one_sender_wait_in_the_mempool() {
     assert_eq!(chain.check(&txs[2]).code, 0);
     chain.block(&txs[1..]);
     assert_eq!(chain.json(&format!("accounts/{}", alice.address()))["sequence"], 3);
+}
+
+#[test]
+fn a_check_that_keeps_nothing_leaves_no_trace() {
+    let mut chain = Chain::new();
+    let mut alice = alice();
+    let first = alice.tx(vec![alice.pay(bob().address(), 5)]);
+    for _ in 0..2 {
+        assert_eq!(chain.app.check_only(&first).code, 0);
+    }
+    alice.sequence = 0;
+    let instead = alice.tx(vec![alice.pay(bob().address(), 6)]);
+    assert_eq!(chain.check(&instead).code, 0, "the sequence is not used up");
+    // It sees what waits, as CheckTx does.
+    assert_eq!(chain.app.check_only(&first).code, 12);
+    let second = alice.tx(vec![alice.pay(bob().address(), 5)]);
+    assert_eq!(chain.app.check_only(&second).code, 0);
+    chain.ok(instead);
 }
 
 #[test]

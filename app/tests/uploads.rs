@@ -9,6 +9,8 @@ use capstan_app::proto;
 use common::{Chain, Client, alice, any, attributes, bob, response, wasm_id};
 use cosmrs::Any;
 use sha2::{Digest, Sha256};
+use tendermint_abci::Application;
+use tendermint_proto::v0_38::abci::{RequestPrepareProposal, RequestProcessProposal};
 
 const MODULE: &[u8] = b"a module that is long enough to be cut into pieces";
 
@@ -290,4 +292,36 @@ fn uploads_have_a_quota() {
     let tx = alice.tx(vec![piece(&alice, &second, 0, &[3; 20])]);
     chain.ok(tx);
     begun(&mut chain, &mut alice, &[4; 20], &small(4));
+}
+
+#[test]
+fn a_block_has_room_for_the_bundles_that_its_last_pieces_complete() {
+    let mut chain = Chain::with_params(|p| p.block_computrons = 1_600_000);
+    let mut last = Vec::new();
+    for (mut client, number) in [(alice(), 1), (bob(), 2)] {
+        // A few bytes, and half of what a block's transactions may count once they are unpacked.
+        let module = vec![number; 100_000];
+        let packed = pieces(&gzip(&module), 60);
+        assert!(packed.len() > 1);
+        let tx = client.tx(vec![begin(&client, &module, &packed, proto::Compression::Gzip)]);
+        let id = response::<proto::MsgBeginUploadResponse>(&chain.ok(tx)).upload_id;
+        let end = packed.len() - 1;
+        for (index, data) in packed[..end].iter().enumerate() {
+            let tx = client.tx(vec![piece(&client, &id, index as u32, data)]);
+            chain.ok(tx);
+        }
+        last.push(client.tx(vec![piece(&client, &id, end as u32, &packed[end])]));
+    }
+    let all: Vec<_> = last.iter().cloned().map(prost::bytes::Bytes::from).collect();
+    let request =
+        RequestPrepareProposal { txs: all.clone(), max_tx_bytes: 1 << 20, ..Default::default() };
+    assert_eq!(chain.app.prepare_proposal(request).txs, all[..1]);
+    let accepts = |chain: &Chain, txs: &[prost::bytes::Bytes]| {
+        let request = RequestProcessProposal { txs: txs.to_vec(), ..Default::default() };
+        chain.app.process_proposal(request).status == 1
+    };
+    assert!(accepts(&chain, &all[..1]) && !accepts(&chain, &all));
+    chain.ok(last[0].clone());
+    assert!(accepts(&chain, &all[1..]));
+    chain.ok(last[1].clone());
 }

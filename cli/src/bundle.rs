@@ -43,6 +43,7 @@ impl BundleSource {
                 "a wasm module needs no bundling; install it as it is: capstan tx install-bundle FILE.wasm",
             ));
         }
+        self.check_output()?;
         let bundle = bundle_file(self.tools.as_deref(), &self.source, &self.output)?;
         let file = self.output.display().to_string();
         let bytes = bundle.bytes.len();
@@ -50,6 +51,53 @@ impl BundleSource {
         let text = format!("{}\n{file}: a bundle of {bytes} bytes", bundle.id);
         output.either(&record, &text);
         Ok(())
+    }
+}
+
+impl BundleSource {
+    /// Refuses an output that cannot be written, before the source is read.
+    fn check_output(&self) -> anyhow::Result<()> {
+        let file = self.output.display();
+        let dir = self.output.parent().filter(|dir| !dir.as_os_str().is_empty());
+        if let Some(dir) = dir.filter(|dir| !dir.is_dir()) {
+            return Err(usage(format!("-o {file}: there is no directory {}", dir.display())));
+        }
+        if self.output.is_dir() {
+            return Err(usage(format!("-o {file} is a directory; name a file")));
+        }
+        let real = |path: &Path| path.canonicalize().ok();
+        if real(&self.output).is_some_and(|output| Some(output) == real(&self.source)) {
+            return Err(usage(format!("-o {file} is the source; name another file")));
+        }
+        Ok(())
+    }
+}
+
+/// Endings of the names of sources.
+const SOURCES: [&str; 6] = ["js", "mjs", "cjs", "ts", "mts", "cts"];
+
+/// Returns true unless a file is a bundle or a wasm module by its name.
+pub(crate) fn is_source(file: &Path) -> bool {
+    !file.extension().is_some_and(|end| end == "json" || end == "wasm")
+}
+
+/// Reads a file that holds a bundle.
+///
+/// # Errors
+/// The file cannot be read or holds none. For a source the error names the command that bundles it.
+pub(crate) fn read_file(file: &Path) -> anyhow::Result<Bundle> {
+    let shown = file.display();
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
+    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    match Bundle::from_file_bytes(&bytes) {
+        Err(_) if SOURCES.contains(&ending) => {
+            let output = file.with_extension("json");
+            let output = output.display();
+            Err(usage(format!(
+                "{shown} is a source, not a bundle; bundle it first: capstan bundle {shown} -o {output}, then name {output}"
+            )))
+        }
+        read => read.with_context(|| shown.to_string()),
     }
 }
 
@@ -67,13 +115,20 @@ pub(crate) fn bundle_file(
     let done = progress::during(format!("bundling {shown}"), || run_node(&script, source, file))?;
     if !done.status.success() {
         let said = String::from_utf8_lossy(&done.stderr);
-        bail!("{shown} cannot be bundled:\n{}", said.trim_end());
+        let said = said.trim_end().strip_prefix("bundle: ").unwrap_or(said.trim_end());
+        match said.starts_with(CANNOT_WRITE) {
+            true => bail!("{said}"),
+            false => bail!("{shown} cannot be bundled:\n{said}"),
+        }
     }
     pass_on_warnings(&done);
     let shown = file.display().to_string();
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
     Bundle::from_endo_json(&bytes).with_context(|| shown.clone())
 }
+
+/// Beginning of the bundler's error about its output.
+const CANNOT_WRITE: &str = "cannot write ";
 
 /// Prints what the bundler warned about without refusing the sources.
 pub(crate) fn pass_on_warnings(done: &ProcessOutput) {

@@ -1,12 +1,10 @@
 //! `capstan dev`: a chain for development, until it is told to stop.
 
 use std::net::{SocketAddr, TcpListener};
-use std::process::exit;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use capstan_client::{Client, DENOM, DEV_NAMES, Deadline, Key};
+use capstan_client::{Client, DENOM, DEV_MNEMONIC, DEV_NAMES, Deadline, Key};
 use capstan_consensus::solo::Solo;
 use capstan_gateway::Gateway;
 use capstan_genesis::Genesis;
@@ -22,11 +20,8 @@ use crate::failure::{flag, usage};
 use crate::home::path;
 use crate::init::{DEFAULT_CHAIN_ID, new_genesis};
 use crate::output::{self, Output};
-use crate::process::{INTERRUPTED, init_logs, listen_addr, log_filter, on_signal};
+use crate::process::{init_logs, listen_addr, log_filter, on_signal_from_now};
 use crate::progress::Progress;
-
-/// Time for which a signal waits for a node that is starting. Nothing is lost if the process ends without it.
-const START_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Time in which the first block must come. It starts the system's vats.
 const FIRST_BLOCK: Duration = Duration::from_secs(120);
@@ -109,11 +104,7 @@ impl Dev {
         // Consensus finds out too, but only after everything else was started.
         TcpListener::bind(rpc).with_context(|| port_taken(rpc))?;
         // The JSON-RPC answers before the node is complete. A signal then waits for the rest.
-        let (tell, told) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
-        on_signal(move || match told.recv_timeout(START_PATIENCE) {
-            Ok(stop) => stop(),
-            Err(_) => exit(INTERRUPTED),
-        })?;
+        let tell = on_signal_from_now()?;
         let node = capstan_node::start(&home, &config, rpc, &|step| progress.step(step))?;
         let solo = &node.solo;
         let (genesis, _) = home.genesis()?;
@@ -248,6 +239,7 @@ fn banner(ready: &Value) -> String {
             DENOM
         ));
     }
+    lines.push(format!("mnemonic {DEV_MNEMONIC}"));
     lines.push("Anybody can sign for alice, bob and carol: this chain is for development. Ctrl-C stops it.".to_owned());
     lines.join("\n")
 }

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use capstan_node::home::KEYS;
-
 use crate::Common;
 use crate::failure::usage;
 
@@ -15,9 +13,4 @@ pub(crate) fn path(common: &Common) -> anyhow::Result<PathBuf> {
     path.ok_or_else(|| {
         usage("there is no home directory; name one with --home DIR or CAPSTAN_HOME")
     })
-}
-
-/// Returns the directory of the keys in the home, which need not exist.
-pub(crate) fn keys_dir(common: &Common) -> anyhow::Result<PathBuf> {
-    Ok(path(common)?.join(KEYS))
 }

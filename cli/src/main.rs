@@ -75,7 +75,6 @@ enum Command {
     /// Make a home with a genesis document, without running it.
     Init(init::Init),
     /// Make and show signing keys.
-    #[command(subcommand)]
     Keys(keys::Keys),
     /// Run a directory of vats, without a chain, until nothing is left to do.
     Run(basedir::Run),

@@ -6,7 +6,7 @@
 use std::io::{self, Write as _};
 
 use capstan_abi::BundleKind;
-use capstan_files::{one_line, printable};
+use capstan_files::{one_line, printable, printable_json};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Map, Value, json};
@@ -51,7 +51,7 @@ impl Output {
         let mut table = new_table();
         table.set_header(columns.iter().map(|name| words(name)));
         for row in rows {
-            table.add_row(columns.iter().map(|name| cut(&short(&text(name, &row[*name])))));
+            table.add_row(columns.iter().map(|name| cut(&short(&cell(name, &row[*name])))));
         }
         say(&table.to_string());
     }
@@ -66,7 +66,10 @@ impl Output {
     /// # Errors
     /// The line cannot be written, as when its reader has gone away.
     pub(crate) fn stream(self, value: &Value, text: impl FnOnce() -> String) -> io::Result<()> {
-        let line = if self.json { value.to_string() } else { printable(&text()).to_string() };
+        let line = match self.json {
+            true => printable_json(&value.to_string()).into_owned(),
+            false => printable(&text()).into_owned(),
+        };
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{line}")?;
         stdout.flush()
@@ -89,7 +92,7 @@ impl Output {
 
     fn json_line(self, value: &Value) {
         match self.json {
-            true => exact(&value.to_string()),
+            true => exact(&printable_json(&value.to_string())),
             false => say(&value.to_string()),
         }
     }
@@ -111,14 +114,14 @@ pub(crate) fn say_log(label: &str, line: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout().lock(), "{label} | {}", one_line(line))
 }
 
-/// Prints JSON, which programs read: not a byte is changed.
+/// Prints a text as it is.
 fn exact(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
 /// Prints JSON to standard error.
 pub(crate) fn warn_json(record: &Value) {
-    let _ = writeln!(std::io::stderr().lock(), "{record}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable_json(&record.to_string()));
 }
 
 /// Clears the terminal and begins at its upper left corner.
@@ -159,6 +162,14 @@ fn words(name: &str) -> String {
         }
     }
     words
+}
+
+/// A value in a list, on one line if it is a text.
+fn cell(name: &str, value: &Value) -> String {
+    match value {
+        Value::String(_) => one_line(&text(name, value)).into_owned(),
+        other => text(name, other),
+    }
 }
 
 /// A value for people: data of vats in the form of [`passable`], large numbers in groups of three digits.
@@ -291,8 +302,12 @@ mod tests {
             let Value::Object(fields) = &named else { panic!() };
             let table = fields_table(fields, str::to_owned).to_string();
             assert_eq!(printable(&table), table);
-            // Programs get every byte.
-            assert_eq!(serde_json::from_str::<Value>(&record.to_string()).unwrap(), record);
+            assert!(!cell("name", &json!(format!("{hostile}\n"))).contains('\n'));
+            // Programs get every byte, and JSON in a terminal does it no harm.
+            let json = record.to_string();
+            let shown = printable_json(&json);
+            assert!(is_harmless(&shown));
+            assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), record);
         }
     }
 

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::exit;
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use capstan_files::{RotatingFile, Rotation, one_line};
@@ -18,6 +19,9 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::failure::usage;
+
+/// Time for which a signal waits for a node that is starting. Nothing is lost if the process ends without it.
+const START_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Exit code of a process that a signal ended before its work was done, as shells have it for SIGINT.
 pub(crate) const INTERRUPTED: i32 = 130;
@@ -73,7 +77,12 @@ fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt:
     }
 }
 
-/// Reads what is logged: the value of `--log` if it is given, else that of `log.level` in config.toml.
+/// Filters before those of the operator. The libraries of the servers warn of what clients do wrong, a line each time. The
+/// operator's filters for the same libraries replace these.
+const QUIET: &str = "h2=error,hyper=error,axum=off";
+
+/// Reads what is logged: the value of `--log` if it is given, else that of `log.level` in config.toml. What clients of
+/// the servers do wrong is left out unless it names the libraries `h2`, `hyper` or `axum`.
 ///
 /// # Errors
 /// Wrong usage, which names the flag or the option.
@@ -82,8 +91,10 @@ pub(crate) fn log_filter(given: Option<&str>, config: &Config) -> anyhow::Result
         Some(level) => ("--log", level),
         None => ("log.level", config.log.level.as_str()),
     };
-    EnvFilter::try_new(level)
-        .map_err(|error| usage(format!("{name} {level:?}: {error}; try warn, info or debug")))
+    let wrong = |error| usage(format!("{name} {level:?}: {error}; try warn, info or debug"));
+    // An error names the operator's text alone.
+    EnvFilter::try_new(level).map_err(wrong)?;
+    EnvFilter::try_new(format!("{QUIET},{level}")).map_err(wrong)
 }
 
 /// Reads an address to listen on, the value of the flag or option `name`.
@@ -95,6 +106,20 @@ pub(crate) fn listen_addr(name: &str, text: &str) -> anyhow::Result<SocketAddr> 
     addr.parse().map_err(|_| {
         usage(format!("{name} {text:?} is no address; write IP:PORT, as in 127.0.0.1:26657"))
     })
+}
+
+/// The part of a signal's work that is known only once a node has started.
+pub(crate) type Stop = Box<dyn FnOnce() + Send>;
+
+/// Ends a node at the first signal, also one that is still starting: a signal then waits a moment for the [`Stop`] that is
+/// sent once there is something to stop. A process that does not get so far ends by itself, which loses nothing.
+pub(crate) fn on_signal_from_now() -> anyhow::Result<mpsc::Sender<Stop>> {
+    let (tell, told) = mpsc::channel::<Stop>();
+    on_signal(move || match told.recv_timeout(START_PATIENCE) {
+        Ok(stop) => stop(),
+        Err(_) => exit(INTERRUPTED),
+    })?;
+    Ok(tell)
 }
 
 /// Calls `stop` at the first signal to end. A second signal ends the process at once, which is safe too.

@@ -1,5 +1,6 @@
 //! `capstan query`: questions to a node. What `--json` prints is the node's own JSON.
 
+mod chain_info;
 mod clist;
 
 use anyhow::Context as _;
@@ -30,6 +31,11 @@ enum Question {
     /// The node: chain id, height, time.
     #[command(after_help = "Example: capstan query status")]
     Status,
+    /// The chain as Keplr and Leap take it: addresses, prefixes, coin, prices. Prints JSON.
+    #[command(
+        after_help = "Example: capstan query chain-info --rpc https://rpc.example.com --rest https://rest.example.com"
+    )]
+    ChainInfo(chain_info::ChainInfo),
     /// Parameters of the chain.
     #[command(after_help = "Example: capstan query params --json")]
     Params,
@@ -230,6 +236,10 @@ impl Query {
         let account = |text: &str| keys::find_address(common, text);
         match self.question {
             Question::Status => asker.status(),
+            Question::ChainInfo(info) => {
+                Output::new(true).record(&info.value(&asker.client)?);
+                Ok(())
+            }
             Question::Params => asker.params(),
             Question::Account { account: text } => {
                 let address = account(&text)?;

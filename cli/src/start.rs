@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 
 use anyhow::{Context as _, bail};
 use capstan_consensus::comet::{
@@ -16,7 +17,7 @@ use crate::Common;
 use crate::failure::{flag, usage};
 use crate::home::path;
 use crate::output::{self, Output};
-use crate::process::{init_logs, listen_addr, log_filter, on_signal};
+use crate::process::{Stop, init_logs, listen_addr, log_filter, on_signal_from_now};
 use crate::progress::Progress;
 
 /// Hexadecimal digits of a node id.
@@ -61,6 +62,7 @@ pub(crate) struct Start {
 
 impl Start {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
+        let tell = on_signal_from_now()?;
         let progress = Progress::new("opening the home");
         let home = Home::open(path(common)?)?;
         let mut config = Config::load(&home.path)?;
@@ -77,9 +79,9 @@ impl Start {
                 let addr: AbciAddr = addr
                     .parse()
                     .map_err(|error: NotAnAbciAddr| usage(format!("--abci {error}")))?;
-                serve(&home, &config, &addr, output, progress)
+                serve(&home, &config, &addr, output, progress, &tell)
             }
-            None => self.run_comet(&home, &config, output, progress),
+            None => self.run_comet(&home, &config, output, progress, &tell),
         }
     }
 
@@ -89,6 +91,7 @@ impl Start {
         config: &Config,
         output: Output,
         progress: Progress,
+        tell: &Sender<Stop>,
     ) -> anyhow::Result<()> {
         let program =
             comet::find(self.cometbft.as_deref()).with_context(|| match &self.cometbft {
@@ -129,12 +132,14 @@ impl Start {
         let gateway = capstan_node::serve_gateway(&app, &gateway, over_http(rpc), usage)?;
         progress.step("starting CometBFT");
         let node = CometNode::start(app.clone(), comet)?;
-        drop(progress);
         let (stopper, stopped) = (node.stopper(), app.clone());
-        on_signal(move || {
+        let stop = move || {
             stopped.stopping();
             stopper.stop();
-        })?;
+        };
+        // It fails only if the process ends by a signal.
+        let _ = tell.send(Box::new(stop));
+        drop(progress);
         let ready = json!({
             "chain_id": genesis.chain_id,
             "rpc": format!("http://{rpc}"),
@@ -175,6 +180,7 @@ fn serve(
     addr: &AbciAddr,
     output: Output,
     progress: Progress,
+    tell: &Sender<Stop>,
 ) -> anyhow::Result<()> {
     let app = capstan_node::open_app(home, config, &|step| progress.step(step))?;
     let _metrics = capstan_node::serve_metrics(&app, config, &Arc::default())?;
@@ -187,11 +193,13 @@ fn serve(
         ));
     }
     output.record(&json!({"abci": server.addr().to_string(), "home": home.path}));
-    let (stop, stopped) = std::sync::mpsc::channel();
-    on_signal(move || {
+    let (end, ended) = channel();
+    let stop = move || {
         app.stopping();
-        stop.send(()).unwrap_or_default();
-    })?;
+        end.send(()).unwrap_or_default();
+    };
+    // It fails only if the process ends by a signal.
+    let _ = tell.send(Box::new(stop));
     // The sender lives in the signal's thread: this waits for the signal.
-    Ok(stopped.recv()?)
+    Ok(ended.recv()?)
 }

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use capstan_client::Bundle;
 use capstan_genesis::{
     AppState, BundleId, GenesisBundle, GenesisCluster, GenesisService, GenesisSubcluster,
     GenesisVat, GenesisVats,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use crate::bundle::read_file;
 
 /// A system subcluster, and the bundles that it brings.
 #[derive(Clone)]
@@ -35,8 +36,7 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<SystemSubcluster> {
         if vat.bundle.parse::<BundleId>().is_err() {
             let path = file.parent().unwrap_or(Path::new(".")).join(&vat.bundle);
             let what = || format!("the bundle of vat {name}: {}", path.display());
-            let bytes = std::fs::read(&path).with_context(what)?;
-            let bundle = Bundle::from_file_bytes(&bytes).with_context(what)?;
+            let bundle = read_file(&path).with_context(what)?;
             vat.bundle = bundle.id.to_string();
             bundles.push(GenesisBundle::new(bundle.id, None, &bundle.bytes));
         }

@@ -1,7 +1,11 @@
 //! `capstan tx`: transactions, and what comes of them.
 
+mod document;
+mod draft;
+mod files;
 mod money;
 mod names;
+mod options;
 mod sent;
 mod upgrade;
 mod values;
@@ -16,17 +20,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use capstan_client::{
-    Bundle, Client, ClientError, CreateVat, MessageResult, TxOutcome, UpgradeVat, Wallet, proto,
+    Client, ClientError, CreateVat, MessageResult, TxOutcome, UpgradeVat, Wallet, proto,
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::failure::{Rejected, flag, usage};
+use crate::keys::{Keyring, KeyringArgs};
 use crate::output::{Output, warn};
 use crate::passable;
 use crate::process::{INTERRUPTED, on_signal};
 use crate::progress::during;
-use crate::{Common, keys};
+use crate::{Common, bundle, keys};
 
 use sent::{went_on, with_hash};
 use values::{arguments, coins, parameters, reason_of_end, reference, settled_value};
@@ -44,6 +49,10 @@ pub(crate) struct Tx {
     from: Option<String>,
     #[command(flatten)]
     node: NodeArgs,
+    #[command(flatten)]
+    options: options::Options,
+    #[command(flatten)]
+    keyring: KeyringArgs,
     /// Maximum time to wait for blocks and answers, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
@@ -188,6 +197,8 @@ enum Action {
         /// Amount, in ucap.
         amount: String,
     },
+    #[command(flatten)]
+    File(files::FileAction),
 }
 
 impl NodeArgs {
@@ -207,13 +218,31 @@ impl NodeArgs {
 
 impl Tx {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
+        let keyring = Keyring::open(common, &self.keyring)?;
+        let timeout = Duration::from_secs(self.timeout);
+        let (node, options) = (&self.node, &self.options);
+        let action = match self.action {
+            Action::File(action) => {
+                let from = self.from;
+                return action.run(&files::Desk { keyring, from, node, options, timeout, output });
+            }
+            action => action,
+        };
         let name = self
             .from
             .ok_or_else(|| usage("who signs? Give a key with --from, as in --from alice"))?;
-        let key = keys::find(common, &name).with_context(|| flag("--from", &name))?;
+        if options.generate_only || options.dry_run {
+            return draft::run(action, &name, &keyring, options, node, common, output);
+        }
+        if options.offline {
+            return Err(usage(
+                "--offline goes with --generate-only: a transaction is sent to a node",
+            ));
+        }
+        let key = keyring.key(&name).with_context(|| flag("--from", &name))?;
         let client = self.node.client()?;
-        let timeout = Duration::from_secs(self.timeout);
-        let wallet = Arc::new(Wallet::new(&client, key).with_timeout(timeout));
+        let wallet = Wallet::new(&client, key).with_timeout(timeout).with_terms(options.terms()?);
+        let wallet = Arc::new(wallet);
         let sender = Sender { wallet: Arc::clone(&wallet), output };
         on_signal(move || {
             if let Some(hash) = wallet.last_sent() {
@@ -221,7 +250,7 @@ impl Tx {
             }
             exit(INTERRUPTED);
         })?;
-        let done = perform(self.action, &sender, common);
+        let done = perform(action, &sender, common);
         done.map_err(|error| explain(error, &sender.wallet.address(), &name))
             .map_err(|error| with_hash(error, &sender.wallet))
     }
@@ -279,6 +308,7 @@ fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<(
             let amount = coins(&amount)?;
             sender.done(&during(BLOCK, || sender.wallet.transfer(&to, amount))?)
         }
+        Action::File(_) => Err(usage("this command makes no transaction")),
     }
 }
 
@@ -290,8 +320,7 @@ struct Sender {
 impl Sender {
     fn install_bundle(&self, file: &PathBuf) -> anyhow::Result<()> {
         let shown = file.display().to_string();
-        let bytes = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
-        let bundle = Bundle::from_file_bytes(&bytes).with_context(|| shown.clone())?;
+        let bundle = bundle::read_file(file)?;
         let size = bundle.bytes.len();
         let wait = format!("installing {shown} (a bundle of {size} bytes)");
         let outcome = during(wait, || self.wallet.install_bundle(&bundle))?;

@@ -3,11 +3,12 @@
 
 mod common;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 
-use common::{Done, Place, checkout, done};
+use common::{Done, PATIENCE, Place, checkout, done};
 use serde_json::{Value, json};
 
 fn basedir(name: &str) -> String {
@@ -39,6 +40,7 @@ fn the_encouragement_bot_runs_and_prints_as_it_goes() {
             "an encourager for Ada",
             "Ada hears: Ada, you are doing well",
             "Ada hears: Ada, that was the hard part",
+            "bootstrap fulfilled: 2",
         ]
     );
 }
@@ -128,11 +130,15 @@ fn what_is_no_base_directory_is_refused_with_what_is_wrong() {
     let sound = "export const buildRootObject = () => {};";
     for (file, source, problem) in [
         ("bootstrap.js", "export const x = 1;", "exports neither buildRootObject nor"),
-        ("bootstrap.js", "export const = 1;", "bootstrap.js: Unexpected token"),
+        (
+            "bootstrap.js",
+            "export const = 1;",
+            "bootstrap.js:1:14: Unexpected token\n  1 | export const = 1;\n",
+        ),
         ("bootstrap.js", sound, ""),
         ("vat-vatAdmin.js", sound, "the name vatAdmin is the system's"),
         ("vat-a b.js", sound, "a vat's name is"),
-        ("vat-a.js", "x~.y = 3", "vat-a.js: "),
+        ("vat-a.js", "x~.y = 3", "vat-a.js:1:"),
     ] {
         std::fs::write(dir.join(file), source).unwrap();
         if !problem.is_empty() {
@@ -194,10 +200,126 @@ fn a_line_that_fails_ends_a_script_and_says_which_it_was() {
         ("run()\nnew Promise(() => {})\n", "nobody has settled"),
         ("const x = {\n", "the last line is not complete"),
         ("1 + step()\n", "line 1: Error: step() is a command"),
+        ("const right = 1\nrigth + 1\n", "line 2: ReferenceError: rigth is not defined"),
+        ("const x = nothing.y\n", "line 1: ReferenceError: nothing is not defined"),
+        ("lost = 1\n", "line 1: ReferenceError: lost is not defined"),
     ] {
         let done = shell(&place, &args, script);
         done.assert_failed(1, problem);
         assert!(!done.stdout.contains("2\n"), "{done:?}");
+    }
+}
+
+#[test]
+fn names_exist_once_they_are_declared() {
+    let place = Place::new();
+    let script = "\
+        typeof later\n\
+        const f = () => later\n\
+        (() => { try { return f() } catch (error) { return String(error) } })()\n\
+        typeof later\n\
+        let later = 5\n\
+        f() + later\n\
+        later = 6; later\n\
+        await (async () => { const { a, b: [c] } = { a: 1, b: [2] }; return a + c })()\n";
+    let done = shell(&place, &["shell", &example(), "--json"], script);
+    let expected = [
+        "\"undefined\"",
+        "undefined",
+        "\"ReferenceError: later is not defined\"",
+        "\"undefined\"",
+        "undefined",
+        "10",
+        "6",
+        "3",
+    ];
+    assert_eq!(values(&done), expected.map(|text| json!(text)));
+}
+
+#[test]
+fn help_lists_each_name_with_a_line() {
+    let place = Place::new();
+    let done = shell(&place, &["shell", &example()], "const mine = 1\nhelp\n");
+    assert_eq!(done.code, 0, "{done:?}");
+    for (name, about) in [
+        ("E ", "sends a message"),
+        ("bot ", "the root of vat bot"),
+        ("mine ", "declared here"),
+        ("run() ", "executes cranks"),
+        ("upgrade ", "gives a vat the code"),
+    ] {
+        let line = done.stdout.lines().find(|line| line.starts_with(name));
+        assert!(line.is_some_and(|line| line.contains(about)), "{name}: {done:?}");
+    }
+    let json = shell(&place, &["shell", &example(), "--json"], "help()\n").json();
+    assert!(json["help"].as_array().unwrap().iter().any(|one| one["name"] == "bot"), "{json}");
+}
+
+/// A shell on a terminal.
+#[cfg(target_os = "linux")]
+struct Terminal {
+    child: Child,
+    shown: Receiver<Vec<u8>>,
+    said: String,
+}
+
+#[cfg(target_os = "linux")]
+impl Terminal {
+    fn new(place: &Place) -> Self {
+        let program = env!("CARGO_BIN_EXE_capstan");
+        let shell = format!("'{program}' shell '{}' --home kept", example());
+        let mut script = Command::new("script");
+        script.args(["-qec", &shell, "/dev/null"]).current_dir(place.path()).env("TERM", "xterm");
+        script.env("CAPSTAN_CACHE", common::cache()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = script.spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let (sender, shown) = channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = stdout.read(&mut bytes) {
+                drop(sender.send(bytes[..count].to_vec()));
+            }
+        });
+        Self { child, shown, said: String::new() }
+    }
+
+    /// Types, once the terminal has shown these texts in this order.
+    fn type_after(&mut self, texts: &[&str], typed: &str) {
+        let has_shown = |said: &str| {
+            let after = |rest: Option<usize>, text: &&str| {
+                let from = rest?;
+                said[from..].find(*text).map(|at| from + at + text.len())
+            };
+            texts.iter().fold(Some(0), after).is_some()
+        };
+        while !has_shown(&self.said) {
+            let bytes =
+                self.shown.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{}", self.said));
+            self.said.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        self.child.stdin.as_mut().unwrap().write_all(typed.as_bytes()).unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_keeps_every_line_that_is_pasted() {
+    // Without and with the marks that terminals put around a paste.
+    let lines = "const f = x => {\rreturn x + 1\r}\rf(1000)\rrun()\rf(2000)\r";
+    let marked = format!("\x1b[200~{}\x1b[201~\r", lines.trim_end());
+    for text in [lines, &marked] {
+        let place = Place::new();
+        let mut terminal = Terminal::new(&place);
+        terminal.type_after(&["capstan> "], &format!("{text}f(3000)\r"));
+        let shown = ["1001", "nothing is left to do", "2001", "3001", "capstan> "];
+        // Ctrl-C drops a statement that is not complete.
+        terminal.type_after(&shown, "{ 1 +\r\x03");
+        terminal.type_after(&[&shown[..], &["...", "capstan> "]].concat(), "4000 + 1\r");
+        terminal.type_after(&[&shown[..], &["4001", "capstan> "]].concat(), "\x04");
+        assert!(terminal.child.wait().unwrap().success(), "{}", terminal.said);
+        let history = std::fs::read_to_string(place.path().join("kept/shell-history")).unwrap();
+        let expected = "const f = x => {\nreturn x + 1\n}\nf(1000)\nrun()\nf(2000)\nf(3000)\n{ 1 +\n4000 + 1\n";
+        assert_eq!(history, expected);
     }
 }
 

@@ -10,25 +10,17 @@ use std::time::{Duration, Instant};
 
 use capstan_client::Key;
 use common::gateway::{Grpc, rest, rest_post, rest_status};
+use common::h2::{END_HEADERS, HEADERS, PING, RESET, connect, header, send};
 use common::{Dev, Place};
 use cosmrs::proto::cosmos::auth::v1beta1::{QueryAccountRequest, QueryAccountResponse};
 use serde_json::json;
 use tonic::Code;
 
 const ACCOUNT: &str = "/cosmos.auth.v1beta1.Query/Account";
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Time after which a connection of no use is closed, in the test's configuration.
 const IDLE: Duration = Duration::from_secs(1);
 /// Time in which it must be closed on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Types of frames of HTTP/2.
-const HEADERS: u8 = 1;
-const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-/// Flag of a frame that ends a header.
-const END_HEADERS: u8 = 4;
 
 fn start(place: &Place) -> Dev {
     assert_eq!(place.run(&["init"]).code, 0);
@@ -47,7 +39,7 @@ fn strangers_are_bounded_and_others_are_served() {
     resets_end_the_connection(&dev);
     garbage_ends_the_connection(&dev);
     // As many as may be open, which do nothing: others wait until these are closed.
-    let silent: Vec<_> = (0..8).map(|_| connect(&dev)).collect();
+    let silent: Vec<_> = (0..8).map(|_| connect(&dev, &[])).collect();
     serves(&dev);
     drop(silent);
     let metrics = ureq::get(format!("{}/metrics", dev.url())).call().unwrap();
@@ -84,7 +76,7 @@ fn sizes(dev: &Dev) {
 }
 
 fn pings_keep_no_connection(dev: &Dev) {
-    let mut stream = connect(dev);
+    let mut stream = connect(dev, &[]);
     let began = Instant::now();
     while send(&mut stream, PING, 0, 0, &[7; 8]) {
         assert!(began.elapsed() < PATIENCE, "a connection of pings stays open");
@@ -93,18 +85,18 @@ fn pings_keep_no_connection(dev: &Dev) {
 }
 
 fn bodies_that_never_come_end(dev: &Dev) {
-    let mut stream = connect(dev);
+    let mut stream = connect(dev, &[]);
     for id in [1, 3] {
-        assert!(send(&mut stream, HEADERS, END_HEADERS, id, &header()));
+        assert!(send(&mut stream, HEADERS, END_HEADERS, id, &header(ACCOUNT)));
     }
     closes(&mut stream, "streams without bodies");
 }
 
 fn resets_end_the_connection(dev: &Dev) {
-    let mut stream = connect(dev);
+    let mut stream = connect(dev, &[]);
     let mut is_open = true;
     for id in (1..20_000).step_by(2) {
-        is_open &= send(&mut stream, HEADERS, END_HEADERS, id, &header());
+        is_open &= send(&mut stream, HEADERS, END_HEADERS, id, &header(ACCOUNT));
         is_open &= send(&mut stream, RESET, 0, id, &[0, 0, 0, 8]);
     }
     if is_open {
@@ -116,37 +108,6 @@ fn garbage_ends_the_connection(dev: &Dev) {
     let mut stream = TcpStream::connect(dev.ready["grpc"].as_str().unwrap()).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     closes(&mut stream, "HTTP/1.1");
-}
-
-/// Connects to gRPC and says so.
-fn connect(dev: &Dev) -> TcpStream {
-    let mut stream = TcpStream::connect(dev.ready["grpc"].as_str().unwrap()).unwrap();
-    stream.write_all(PREFACE).unwrap();
-    assert!(send(&mut stream, SETTINGS, 0, 0, &[]));
-    stream
-}
-
-/// Sends a frame. Returns whether the connection took it.
-fn send(stream: &mut TcpStream, kind: u8, flags: u8, id: u32, payload: &[u8]) -> bool {
-    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(id.to_be_bytes());
-    frame.extend(payload);
-    stream.write_all(&frame).is_ok()
-}
-
-/// The header of a call whose body follows.
-fn header() -> Vec<u8> {
-    // POST, http, then :path, :authority and content-type as literals.
-    let mut header = vec![0x83, 0x86];
-    for (name, value) in
-        [(&[0x04][..], ACCOUNT), (&[0x01], "localhost"), (&[0x0f, 0x10], "application/grpc")]
-    {
-        header.extend(name);
-        header.push(value.len() as u8);
-        header.extend(value.as_bytes());
-    }
-    header
 }
 
 /// Reads until the connection ends.

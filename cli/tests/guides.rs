@@ -8,9 +8,12 @@ use common::{Dev, Place, checkout};
 
 /// Runs a guide from its beginning to its end, as a reader would.
 fn follow(name: &str) {
+    follow_at(&Place::new(), name);
+}
+
+fn follow_at(place: &Place, name: &str) {
     let text = std::fs::read_to_string(checkout().join("docs").join(name)).unwrap();
     let guide = Guide::parse(&text);
-    let place = Place::new();
     let mut dev: Option<Dev> = None;
     let mut commands = 0;
     let mut printed = String::new();
@@ -21,7 +24,7 @@ fn follow(name: &str) {
                 dev = Some(place.dev_at(&place.home(), &flags));
             }
             Part::Shell(block) => {
-                printed = common::guide::run(&place, dev.as_ref(), &block);
+                printed = common::guide::run(place, dev.as_ref(), &block);
                 commands += 1;
             }
             Part::Output(expected) => common::guide::assert_shown(name, &expected, &printed),
@@ -72,8 +75,18 @@ fn rpc_and_transactions() {
 }
 
 #[test]
+fn keys() {
+    follow("keys.md");
+}
+
+#[test]
 fn clients() {
-    follow("clients.md");
+    // What `npm install` would bring, and the folder that the reader copies.
+    let place = Place::new();
+    for (from, to) in [("tests/clients/node_modules", "node_modules"), ("proto", "proto")] {
+        std::os::unix::fs::symlink(checkout().join(from), place.path().join(to)).unwrap();
+    }
+    follow_at(&place, "clients.md");
 }
 
 #[test]

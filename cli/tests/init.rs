@@ -3,7 +3,9 @@
 
 mod common;
 
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -175,4 +177,48 @@ fn a_signal_before_the_first_block_ends_a_chain() {
     let ended = || Ok::<_, ClientError>(child.try_wait().unwrap());
     let status = Deadline::after(Duration::from_secs(60)).poll("the end", ended).unwrap();
     assert!(status.success(), "{status}");
+}
+
+/// A `cometbft` that says in the files `started` and `stopped` beside it how far it came.
+fn fake_cometbft(place: &Place) -> String {
+    let file = place.path().join("cometbft");
+    let script = "#!/bin/sh\ncd \"${0%/*}\"\ntrap 'touch stopped; exit 0' TERM\ntouch started\nwhile :; do sleep 0.1; done\n";
+    std::fs::write(&file, script).unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
+    file.display().to_string()
+}
+
+/// Starts `capstan start`, waits for something, and sends SIGTERM. Returns the exit code.
+fn ended_by_signal<T>(place: &Place, cometbft: &str, wait: impl FnOnce() -> T) -> Option<i32> {
+    let addrs = common::free_addrs(2);
+    let (rpc, p2p) = (addrs[0].to_string(), addrs[1].to_string());
+    let args = ["start", "--rpc", &rpc, "--p2p", &p2p, "--cometbft", cometbft, "--log", "error"];
+    let mut child = place.command(&args).spawn().unwrap();
+    let _held = wait();
+    let kill = format!("kill -TERM {}", child.id());
+    Command::new("sh").args(["-c", &kill]).status().unwrap();
+    let ended = || Ok::<_, ClientError>(child.try_wait().unwrap());
+    Deadline::after(PATIENCE).poll("the end", ended).unwrap().code()
+}
+
+#[test]
+fn a_signal_ends_a_node_and_its_cometbft_in_order_however_early_it_comes() {
+    let place = Place::new();
+    assert_eq!(place.run(&["init", "--validator"]).code, 0);
+    let cometbft = fake_cometbft(&place);
+    let [started, stopped] = ["started", "stopped"].map(|name| place.path().join(name));
+    // While the home is opened: a pipe gives no genesis document.
+    let [genesis, real] = ["genesis.json", "real.json"].map(|name| place.home().join(name));
+    std::fs::rename(&genesis, &real).unwrap();
+    assert!(Command::new("mkfifo").arg(&genesis).status().unwrap().success());
+    let open = || std::fs::OpenOptions::new().write(true).open(&genesis).unwrap();
+    assert_eq!(ended_by_signal(&place, &cometbft, open), Some(130));
+    assert!(!started.exists());
+    std::fs::rename(&real, &genesis).unwrap();
+    // As soon as CometBFT runs, which has not answered anything.
+    let up = || {
+        let up = || Ok::<_, ClientError>(started.exists().then_some(()));
+        Deadline::after(PATIENCE).poll("CometBFT", up).unwrap();
+    };
+    assert_eq!((ended_by_signal(&place, &cometbft, up), stopped.exists()), (Some(0), true));
 }

@@ -49,14 +49,18 @@ impl Program {
     }
 
     fn entry(&mut self, entry: u64, delivery: Value) {
-        let line = json!({"t": "entry", "entry": entry, "delivery": delivery});
-        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+        self.tell(&json!({"t": "entry", "entry": entry, "delivery": delivery}));
     }
 
     fn call(&mut self, entry: u64, body: &str, slots: &[String]) {
         let methargs = json!({"body": body, "slots": slots});
         let message = json!({"methargs": methargs, "result": format!("rp-{entry}")});
         self.entry(entry, json!(["message", "ro+1", message]));
+        self.tell(&json!({"t": "start", "entry": entry}));
+    }
+
+    fn tell(&mut self, line: &Value) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 }
 
@@ -124,4 +128,20 @@ fn a_promise_that_is_settled_with_garbage_is_rejected() {
     program.entry(2, json!(["notify", [["rp-77", false, garbage]]]));
     let body = program.next()["body"].to_string();
     assert!(body.contains("settled with what cannot be read"), "{body}");
+}
+
+#[test]
+fn a_call_runs_when_it_is_told_to_and_reads_its_arguments_before() {
+    let mut program = Program::new(200);
+    let methargs = json!({"body": "#[\"wait\",[{\"promise\":\"&0\"}]]", "slots": ["rp-77"]});
+    let message = json!({"methargs": methargs, "result": "rp-1"});
+    program.entry(1, json!(["message", "ro+1", message]));
+    let data = json!({"body": "#7", "slots": []});
+    program.entry(2, json!(["notify", [["rp-77", false, data]]]));
+    // What is told later is answered first: the call has not begun.
+    program.call(3, "#[\"nothing\",[]]", &[]);
+    assert_eq!(program.next()["entry"], 3);
+    program.tell(&json!({"t": "start", "entry": 1}));
+    let answer = program.next();
+    assert_eq!((&answer["entry"], &answer["body"]), (&json!(1), &json!("#\"fulfilled\"")));
 }

@@ -275,20 +275,23 @@ fn keys_are_made_and_their_accounts_used() {
         .ask(&dev, &["tx", "transfer", "alice", "9000000", "--from", "dave"])
         .assert_failed(3, "owns");
 
-    let secret = place.run(&["keys", "export", "dave"]).stdout;
-    let import = |name: &str, secret: &str| {
+    let secret = place.run(&["keys", "export", "dave", "--unarmored-hex", "--unsafe"]).stdout;
+    let import = |args: &[&str], secret: &str| {
         let mut child = place
-            .command(&["keys", "import", name, "--json"])
+            .command(&[&["keys"], args, &["--json"]].concat())
             .stdin(std::process::Stdio::piped())
             .spawn()
             .unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), secret.as_bytes()).unwrap();
         common::done(child.wait_with_output().unwrap())
     };
-    assert_eq!(import("twin", &secret).json()["address"], made["address"]);
-    assert_eq!(import("triplet", text(&made["mnemonic"])).json()["address"], made["address"]);
-    import("none", "").assert_failed(2, "empty");
-    import("wrong", "abandon abandon ability").assert_failed(1, "mnemonic");
+    assert_eq!(import(&["import-hex", "twin"], &secret).json()["address"], made["address"]);
+    assert_eq!(
+        import(&["add", "triplet", "--recover"], text(&made["mnemonic"])).json()["address"],
+        made["address"]
+    );
+    import(&["import-hex", "none"], "").assert_failed(2, "empty");
+    import(&["add", "wrong", "--recover"], "abandon abandon ability").assert_failed(1, "mnemonic");
     let listed = place.run(&["keys", "list", "--json"]).json();
-    assert_eq!(listed.as_array().unwrap().len(), 6, "{listed}");
+    assert_eq!(listed["keys"].as_array().unwrap().len(), 6, "{listed}");
 }

@@ -88,6 +88,7 @@ fn no_command_lets_a_strangers_text_drive_the_terminal() {
     let line = sent.stdout.lines().next().unwrap_or_default();
     let exact: serde_json::Value = serde_json::from_str(line).unwrap();
     assert!(exact.to_string().contains("\u{202e}exe."), "{exact}");
+    assert_eq!(printable(line), line);
     for question in [
         "query outbox alice",
         "query vats",

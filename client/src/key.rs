@@ -1,13 +1,15 @@
 //! Signing keys and their addresses.
 
 use bip39::{Language, Mnemonic};
-use capstan_proto::Address;
-use cosmrs::bip32::{DerivationPath, XPrv};
+use capstan_proto::{Address, PublicKey as AccountKey};
+use cosmrs::bip32::XPrv;
 use cosmrs::crypto::PublicKey;
 use cosmrs::crypto::secp256k1::{Signature, SigningKey};
 use k256::ecdsa::VerifyingKey;
 use k256::ecdsa::signature::{Error as SignatureError, Keypair, RandomizedSigner, Signer};
 use rand_core::OsRng;
+
+use crate::{ArmorError, COIN_TYPE, KeyPath};
 
 /// Mnemonic of development chains. It is public, so never use its keys for anything of value.
 pub const DEV_MNEMONIC: &str = "test test test test test test test test test test test junk";
@@ -37,6 +39,9 @@ pub enum KeyError {
         "not a secret key: expected 64 hexadecimal digits of a number below the order of secp256k1"
     )]
     Hex,
+    /// The text is not an armored secret key, or its passphrase is another one.
+    #[error(transparent)]
+    Armor(#[from] ArmorError),
     /// The operating system gives no randomness.
     #[error("the operating system gives no randomness: {0}")]
     Randomness(String),
@@ -51,13 +56,21 @@ impl Key {
     /// # Errors
     /// [`KeyError::Mnemonic`] if a word or the checksum is wrong.
     pub fn from_mnemonic(words: &str, index: u32) -> Result<Self, KeyError> {
+        let path = KeyPath::bip44(COIN_TYPE, 0, index)
+            .map_err(|error| KeyError::Derivation(error.to_string()))?;
+        Self::from_mnemonic_at(words, &path)
+    }
+
+    /// Derives the key of a mnemonic at a path, without passphrase.
+    ///
+    /// # Errors
+    /// [`KeyError::Mnemonic`] if a word or the checksum is wrong.
+    pub fn from_mnemonic_at(words: &str, path: &KeyPath) -> Result<Self, KeyError> {
         let normal = words.split_whitespace().collect::<Vec<_>>().join(" ");
         let mnemonic = Mnemonic::parse_in_normalized(Language::English, &normal)
             .map_err(|error| KeyError::Mnemonic(error.to_string()))?;
-        let path = format!("m/44'/118'/0'/0/{index}");
-        let underivable = || KeyError::Derivation(path.clone());
-        let parsed: DerivationPath = path.parse().map_err(|_| underivable())?;
-        let derived = XPrv::derive_from_path(mnemonic.to_seed_normalized(""), &parsed)
+        let underivable = || KeyError::Derivation(path.to_string());
+        let derived = XPrv::derive_from_path(mnemonic.to_seed_normalized(""), path.derivation())
             .map_err(|_| underivable())?;
         Self::from_secret(derived.to_bytes()).ok_or_else(underivable)
     }
@@ -67,13 +80,21 @@ impl Key {
     /// # Errors
     /// [`KeyError::Randomness`].
     pub fn generate() -> Result<(String, Self), KeyError> {
+        let words = Self::new_mnemonic()?;
+        let key = Self::from_mnemonic(&words, 0)?;
+        Ok((words, key))
+    }
+
+    /// Creates a mnemonic of 24 words from the operating system's randomness.
+    ///
+    /// # Errors
+    /// [`KeyError::Randomness`].
+    pub fn new_mnemonic() -> Result<String, KeyError> {
         let mut entropy = [0; NEW_MNEMONIC_BYTES];
         getrandom::fill(&mut entropy).map_err(|error| KeyError::Randomness(error.to_string()))?;
         let mnemonic = Mnemonic::from_entropy_in(Language::English, &entropy)
             .map_err(|error| KeyError::Mnemonic(error.to_string()))?;
-        let words = mnemonic.words().collect::<Vec<_>>().join(" ");
-        let key = Self::from_mnemonic(&words, 0)?;
-        Ok((words, key))
+        Ok(mnemonic.words().collect::<Vec<_>>().join(" "))
     }
 
     /// Reads a secret key in 64 hexadecimal digits.
@@ -112,9 +133,18 @@ impl Key {
         self.public
     }
 
+    /// Returns the public key as accounts have it.
+    pub fn account_key(&self) -> Option<AccountKey> {
+        self.public.to_bytes().try_into().ok().map(AccountKey::Secp256k1)
+    }
+
     /// Returns the secret in 64 hexadecimal digits, for storage. It gives full control of the account.
     pub fn secret_hex(&self) -> String {
         hex::encode(self.secret)
+    }
+
+    pub(crate) fn secret_bytes(&self) -> [u8; 32] {
+        self.secret
     }
 
     /// Returns the key as a [`SigningKey`] of `cosmrs`.
@@ -129,7 +159,7 @@ impl Key {
     }
 
     /// Creates a key from its secret. Returns `None` if the number is not a secret key.
-    fn from_secret(secret: [u8; 32]) -> Option<Self> {
+    pub(crate) fn from_secret(secret: [u8; 32]) -> Option<Self> {
         let public = SigningKey::from_slice(&secret).ok()?.public_key();
         Some(Self { secret, public, address: Address::from_public_key(&public)? })
     }

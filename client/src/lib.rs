@@ -21,6 +21,7 @@
 //!   the well-known accounts of development chains.
 //! * [`Args`] encodes [`Passable`] values as arguments.
 //! * [`TxBuilder`] builds and signs transactions of the Cosmos SDK in `SIGN_MODE_DIRECT`.
+//! * [`StagedTx`] is made, signed and sent in steps, by a single key or the keys of a [`Multisig`].
 //! * [`Client`] makes calls of the JSON-RPC, sends Capstan's queries, and subscribes to events.
 //! * [`OutboxFollower`] reads an account's outbox entry by entry, and [`OutboxStream`] does so asynchronously.
 //! * [`Wallet`] signs with the right sequence and fee, and waits for blocks and results.
@@ -36,6 +37,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod args;
+mod armor;
 mod bundle;
 mod client;
 mod deadline;
@@ -43,22 +45,31 @@ mod error;
 mod events;
 mod kernel_error;
 mod key;
+mod key_path;
+mod messages;
 mod outbox;
 mod outbox_stream;
 mod outcome;
 mod query;
 mod settlement;
+mod signing;
+mod staged;
+mod terms;
 mod transport;
 mod tx;
 mod vat;
 mod wallet;
 
 pub use args::Args;
+pub use armor::{ArmorError, MAX_ARMOR_BYTES};
 pub use bundle::{Bundle, BundleError};
 pub use capstan_abi::{CapData, Delivery, Message, Resolution};
 pub use capstan_passable::{Malformed, Passable};
 pub use capstan_proto::v1 as proto;
-pub use capstan_proto::{ADDRESS_PREFIX, Address, Amount, DENOM, ErrorCode, Fees, Params};
+pub use capstan_proto::{
+    ADDRESS_PREFIX, Address, Amount, DENOM, ErrorCode, Fees, GasPrice, MAX_MULTISIG_KEYS, Multisig,
+    NotAPublicKey, Params, PublicKey,
+};
 pub use client::{AbciQuery, Client, TxInfo};
 pub use deadline::Deadline;
 pub use error::ClientError;
@@ -66,12 +77,17 @@ pub use events::{Event, EventKind, Subscription};
 pub use futures_core::Stream;
 pub use kernel_error::{KernelError, KernelErrorCode};
 pub use key::{DEV_MNEMONIC, DEV_NAMES, Key, KeyError};
+pub use key_path::{COIN_TYPE, KeyPath, NotAKeyPath};
+pub use messages::Messages;
 pub use outbox::{OutboxEntry, OutboxFollower, OutboxStopper};
 pub use outbox_stream::OutboxStream;
 pub use outcome::TxOutcome;
 pub use query::{Account, MessageResult, Status};
 pub use settlement::Settlement;
+pub use signing::{KeySignature, SignMode};
+pub use staged::StagedTx;
 pub use tendermint::Hash;
+pub use terms::{FeeRule, GasLimit, Terms};
 pub use tx::{DEFAULT_GAS_LIMIT, SignedTx, SignerData, TxBuilder};
 pub use vat::{CreateVat, FundedMeter, UpgradeVat};
 pub use wallet::Wallet;

@@ -1,6 +1,7 @@
 //! Building and signing transactions.
 
 use cosmrs::crypto::secp256k1::SigningKey;
+use cosmrs::proto::cosmos::tx::v1beta1::{Fee as ProtoFee, TxBody};
 use cosmrs::tx::{Body, Fee, SignDoc, SignerInfo};
 use cosmrs::{Any, Coin, Denom};
 use prost::{Message, Name};
@@ -87,6 +88,22 @@ impl TxBuilder {
         self
     }
 
+    /// Sets the memo of a transaction that has none.
+    pub(crate) fn default_memo(mut self, memo: &str) -> Self {
+        if self.memo.is_empty() {
+            memo.clone_into(&mut self.memo);
+        }
+        self
+    }
+
+    /// Sets the last height of a transaction that has none.
+    pub(crate) fn default_timeout_height(mut self, height: u32) -> Self {
+        if self.timeout_height == 0 {
+            self.timeout_height = height;
+        }
+        self
+    }
+
     /// Returns the number of messages.
     pub fn message_count(&self) -> usize {
         self.messages.len()
@@ -103,8 +120,13 @@ impl TxBuilder {
         self.fee != Amount(0)
     }
 
+    /// Returns the gas limit, or `None` if none was set.
+    pub fn gas(&self) -> Option<u64> {
+        self.gas_limit
+    }
+
     /// Returns the fee.
-    pub(crate) fn fee_amount(&self) -> Amount {
+    pub fn fee_amount(&self) -> Amount {
         self.fee
     }
 
@@ -144,6 +166,12 @@ impl TxBuilder {
         let signing_key = signing_key.ok_or_else(|| fault("the key cannot sign".to_owned()))?;
         let raw = document.sign(&signing_key).map_err(|error| fault(error.to_string()))?;
         raw.to_bytes().map(|bytes| SignedTx { bytes }).map_err(|error| fault(error.to_string()))
+    }
+
+    /// Returns the body and the fee.
+    pub(crate) fn parts(&self) -> Result<(TxBody, ProtoFee), ClientError> {
+        let body = Body::new(self.messages.clone(), self.memo.clone(), self.timeout_height);
+        Ok((body.into(), self.coins()?.into()))
     }
 
     fn coins(&self) -> Result<Fee, ClientError> {

@@ -4,15 +4,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use capstan_proto::{Address, Amount, CHANNEL_LINE_BYTES, ErrorCode, Params, TxSize, v1 as proto};
-use cosmrs::proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend;
-use cosmrs::proto::cosmos::base::v1beta1::Coin;
 use prost::{Message, Name};
 use sha2::{Digest, Sha256};
 use tendermint::Hash;
 
 use crate::{
-    Args, Bundle, Client, ClientError, CreateVat, DENOM, Deadline, FundedMeter, Key, MessageResult,
-    Settlement, SignedTx, SignerData, TxBuilder, TxInfo, TxOutcome, UpgradeVat, bundle::Compressed,
+    Args, Bundle, Client, ClientError, CreateVat, Deadline, FundedMeter, Key, MessageResult,
+    Messages, Settlement, SignedTx, SignerData, Terms, TxBuilder, TxInfo, TxOutcome, UpgradeVat,
+    bundle::Compressed,
 };
 
 /// Default time limit of waiting for blocks and answers.
@@ -40,6 +39,8 @@ const TX_OVERHEAD_BYTES: u64 = 4_096;
 pub struct Wallet {
     client: Client,
     key: Key,
+    messages: Messages,
+    terms: Terms,
     timeout: Duration,
     signer: Mutex<Option<SignerData>>,
     last_sent: Mutex<Option<Hash>>,
@@ -50,6 +51,8 @@ impl Wallet {
     pub fn new(client: &Client, key: Key) -> Self {
         Self {
             client: client.clone(),
+            messages: Messages::new(&key.address()),
+            terms: Terms::default(),
             key,
             timeout: DEFAULT_TIMEOUT,
             signer: Mutex::new(None),
@@ -61,6 +64,13 @@ impl Wallet {
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Sets the [`Terms`] of transactions that set no fee themselves.
+    #[must_use]
+    pub fn with_terms(mut self, terms: Terms) -> Self {
+        self.terms = terms;
         self
     }
 
@@ -94,13 +104,7 @@ impl Wallet {
         if packed.bytes.len() as u64 + TX_OVERHEAD_BYTES > params.max_tx_bytes {
             return self.upload(bundle, &packed, &params);
         }
-        let message = proto::MsgInstallBundle {
-            submitter: self.address().to_string(),
-            bundle: packed.bytes,
-            compression: packed.compression.into(),
-            uncompressed_size: size,
-            bundle_id: bundle.id.to_string(),
-        };
+        let message = self.messages.install_packed(bundle, packed);
         self.submit(TxBuilder::new().message(&message), size)
     }
 
@@ -110,14 +114,7 @@ impl Wallet {
     /// [`ClientError::NotCreated`] if the factory refuses or the vat fails, or as
     /// [`Wallet::submit`].
     pub fn create_vat(&self, vat: &CreateVat) -> Result<proto::CreatedVat, ClientError> {
-        let message = proto::MsgCreateVat {
-            owner: self.address().to_string(),
-            bundle_id: vat.bundle_id.clone(),
-            name: vat.name.clone(),
-            parameters: vat.parameters.as_ref().map(Args::capdata),
-            computrons: vat.computrons,
-        };
-        let result = self.submit_and_wait(&message)?;
+        let result = self.submit_and_wait(&self.messages.create_vat(vat))?;
         let MessageResult { status, value, created_vat, .. } = result;
         created_vat.ok_or(ClientError::NotCreated { status, value: value.body })
     }
@@ -158,11 +155,7 @@ impl Wallet {
         admin: &str,
         reason: Option<&Args>,
     ) -> Result<MessageResult, ClientError> {
-        self.submit_and_wait(&proto::MsgTerminateVat {
-            sender: self.address().to_string(),
-            admin: admin.to_owned(),
-            reason: reason.map(Args::capdata),
-        })
+        self.submit_and_wait(&self.messages.terminate_vat(admin, reason))
     }
 
     /// Upgrades a vat by its admin object. The answer, if it is fulfilled, is `{incarnationNumber}`.
@@ -170,13 +163,7 @@ impl Wallet {
     /// # Errors
     /// As [`Wallet::send`].
     pub fn upgrade_vat(&self, upgrade: &UpgradeVat) -> Result<MessageResult, ClientError> {
-        self.submit_and_wait(&proto::MsgUpgradeVat {
-            sender: self.address().to_string(),
-            admin: upgrade.admin.clone(),
-            bundle_id: upgrade.bundle_id.clone(),
-            parameters: upgrade.parameters.as_ref().map(Args::capdata),
-            upgrade_message: upgrade.message.clone(),
-        })
+        self.submit_and_wait(&self.messages.upgrade_vat(upgrade))
     }
 
     /// Buys computrons into a meter, `mN`.
@@ -184,11 +171,7 @@ impl Wallet {
     /// # Errors
     /// As [`Wallet::submit`].
     pub fn fund_meter(&self, meter: &str, computrons: u64) -> Result<FundedMeter, ClientError> {
-        let message = proto::MsgFundMeter {
-            sender: self.address().to_string(),
-            meter: meter.to_owned(),
-            computrons,
-        };
+        let message = self.messages.fund_meter(meter, computrons);
         let outcome = self.submit(TxBuilder::new().message(&message), 0)?;
         let remaining = outcome.response::<proto::MsgFundMeterResponse>(0)?.remaining;
         Ok(FundedMeter { remaining, outcome })
@@ -222,8 +205,7 @@ impl Wallet {
 
     /// Returns the message that settles promises, for a transaction that the program builds itself.
     pub fn settle_message(&self, settlements: &[Settlement]) -> proto::MsgResolve {
-        let resolutions = settlements.iter().map(Settlement::to_proto).collect();
-        proto::MsgResolve { sender: self.address().to_string(), resolutions }
+        self.messages.settle(settlements)
     }
 
     /// Signs a transaction with the lowest fee and the account's next sequence, without sending it. A program that
@@ -248,7 +230,7 @@ impl Wallet {
     /// # Errors
     /// As [`Wallet::submit`].
     pub fn drop_refs(&self, refs: &[String]) -> Result<TxOutcome, ClientError> {
-        let message = proto::MsgDrop { sender: self.address().to_string(), refs: refs.to_vec() };
+        let message = self.messages.drop_refs(refs);
         self.submit(TxBuilder::new().message(&message), 0)
     }
 
@@ -257,7 +239,7 @@ impl Wallet {
     /// # Errors
     /// As [`Wallet::submit`].
     pub fn acknowledge(&self, through: u64) -> Result<TxOutcome, ClientError> {
-        let message = proto::MsgAck { sender: self.address().to_string(), through };
+        let message = self.messages.acknowledge(through);
         self.submit(TxBuilder::new().message(&message), 0)
     }
 
@@ -308,11 +290,7 @@ impl Wallet {
     /// # Errors
     /// As [`Wallet::submit`].
     pub fn transfer(&self, to: &Address, amount: Amount) -> Result<TxOutcome, ClientError> {
-        let message = MsgBankSend {
-            from_address: self.address().to_string(),
-            to_address: to.to_string(),
-            amount: vec![Coin { denom: DENOM.to_owned(), amount: amount.0.to_string() }],
-        };
+        let message = self.messages.transfer(to, amount);
         self.submit(TxBuilder::new().message(&message), 0)
     }
 
@@ -366,10 +344,7 @@ impl Wallet {
 
     /// Returns the message that sends `method(args)` to `target`.
     pub fn send_message(&self, target: &str, method: &str, args: &Args) -> proto::MsgSend {
-        // Without arguments the body is omitted, since an empty one would be malformed.
-        let args = Some(args.capdata()).filter(|args| !args.body.is_empty());
-        let (target, method) = (target.to_owned(), method.to_owned());
-        proto::MsgSend { sender: self.address().to_string(), target, method, args }
+        self.messages.send(target, method, args)
     }
 
     fn submit_and_wait<M: Message + Name>(
@@ -449,7 +424,7 @@ impl Wallet {
         sent
     }
 
-    /// Returns the transaction with the lowest fee that the chain accepts, unless it has a fee already.
+    /// Returns the transaction on the terms of the wallet, unless it has a fee already.
     fn with_fee(
         &self,
         tx: &TxBuilder,
@@ -460,17 +435,15 @@ impl Wallet {
             return Ok(tx.clone());
         }
         let fees = self.client.params()?.fees;
-        // Measured with the largest fee and gas limit, so that the real ones make the transaction no longer.
-        let largest = tx.clone().fee(Amount(u128::MAX)).gas_limit(u64::MAX);
-        let size = TxSize {
-            bytes: largest.sign(&self.key, signer)?.bytes().len() as u64,
-            declared_bytes,
-            messages: tx.message_count() as u64,
-            system_messages: tx.system_message_count() as u64,
-            signatures: 1,
-        };
-        let gas = fees.gas(&size);
-        Ok(tx.clone().fee(fees.gas_price.fee(gas)).gas_limit(gas))
+        self.terms.price(self.terms.note(tx), Some(&fees), |largest| {
+            Ok(TxSize {
+                bytes: largest.sign(&self.key, signer)?.bytes().len() as u64,
+                declared_bytes,
+                messages: tx.message_count() as u64,
+                system_messages: tx.system_message_count() as u64,
+                signatures: 1,
+            })
+        })
     }
 
     fn signer(&self) -> std::sync::MutexGuard<'_, Option<SignerData>> {

@@ -13,7 +13,7 @@ use axum::routing::get;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use crate::listen::{self, Bounds, Protocol};
+use crate::listen::{self, Bounds, Budget, BudgetBounds, Protocol};
 
 /// A function that returns metrics in the text format of OpenMetrics 1.0, or the reason why it cannot.
 pub type Metrics = Arc<dyn Fn() -> Result<String, MetricsError> + Send + Sync>;
@@ -33,9 +33,15 @@ const MAX_CONNECTIONS: usize = 16;
 /// Time without a byte after which a connection is closed. Those who read metrics connect again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Time in which the first request of a connection must begin.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
 fn bounds() -> Bounds {
     let (open, dropped) = Default::default();
-    Bounds { most: MAX_CONNECTIONS, idle: IDLE_TIMEOUT, open, dropped }
+    // Answers are no part of the budget: the handler makes one at a time for each connection.
+    let (most, first) = (MAX_CONNECTIONS, FIRST_REQUEST_TIMEOUT);
+    let budget = Budget::new(BudgetBounds { bytes: 0, connections: most, address_percent: 100 });
+    Bounds { most, address_percent: 100, first, idle: IDLE_TIMEOUT, budget, open, dropped }
 }
 
 /// A server of [`Metrics`] at `/metrics`. Dropping it stops it.

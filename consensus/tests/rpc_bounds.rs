@@ -231,6 +231,7 @@ fn small(limits: &mut RpcLimits) {
     limits.max_pending_bytes = 250 * KIB;
     limits.max_answer_bytes = 40 * KIB;
     limits.max_websockets = 10;
+    limits.max_address_percent = 100;
 }
 
 /// The beginning of a request with a body of 100 KiB, and so many bytes of the body.
@@ -258,6 +259,43 @@ fn bodies_that_are_not_complete_leave_room_for_others() {
     node.rpc.commit("small=1");
     drop(held);
     poll(|| (metric(node.rpc, "pending_bytes") < 100 * KIB).then_some(()));
+}
+
+/// Opens a connection from another loopback address, and sends the beginning of a request.
+#[cfg(target_os = "linux")]
+fn half_open_from(last: u8, rpc: Rpc, beginning: &str) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+        socket.connect(rpc.0).await.unwrap().into_std().unwrap()
+    });
+    stream.set_nonblocking(false).unwrap();
+    stream.write_all(beginning.as_bytes()).unwrap();
+    stream
+}
+
+#[test]
+#[cfg(target_os = "linux")] // other systems have no second loopback address
+fn one_address_leaves_memory_and_connections_to_others() {
+    let (_home, node) = node(|limits| {
+        small(limits);
+        limits.max_connections = 20;
+        limits.max_address_percent = 50;
+    });
+    let first = half_open_from(2, node.rpc, &part_of_post(99 * KIB));
+    poll(|| (metric(node.rpc, "pending_bytes") >= 100 * KIB).then_some(()));
+    let mut second = half_open_from(2, node.rpc, &part_of_post(99 * KIB));
+    let answer = first_answer(&mut second);
+    assert!(answer.contains(" 503 "), "{answer}");
+    let large = json!({"id": 1, "method": "health", "params": {"": "x".repeat(90 * KIB)}});
+    let (status, text) = node.rpc.post(&large.to_string());
+    assert!(status == 200 && text.contains("result"), "{text}");
+    // Connections that send nothing close each other, however many come.
+    let silent: Vec<_> = (0..30).map(|_| half_open_from(2, node.rpc, "")).collect();
+    assert!(metric(node.rpc, "connections") <= 12);
+    node.rpc.commit("still=alive");
+    drop((first, second, silent));
 }
 
 #[test]

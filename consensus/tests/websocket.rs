@@ -144,6 +144,7 @@ fn connections_subscriptions_and_message_sizes_are_limited() {
     let home = tempfile::tempdir().unwrap();
     let mut config = config(home.path());
     config.rpc.max_websockets = 2;
+    config.rpc.max_address_percent = 100;
     config.rpc.max_subscriptions = 1;
     config.rpc.max_body_bytes = 1000;
     let node = Node::start_with(config);

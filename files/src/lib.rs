@@ -19,6 +19,6 @@ mod private;
 mod rotate;
 
 pub use atomic::write_atomic;
-pub use printable::{one_line, printable};
+pub use printable::{one_line, printable, printable_json};
 pub use private::exposed;
 pub use rotate::{RotatingFile, Rotation};

@@ -1,15 +1,20 @@
 //! Calls by path, for both protocols.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use capstan_consensus::listen::Reserved;
 use prost_reflect::DescriptorPool;
 use tendermint_proto::v0_38::abci::RequestQuery;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tonic::Status;
 
 use crate::node::Node;
 use crate::{service, status};
+
+/// Time for which a search waits for its turn.
+const SEARCH_WAIT: Duration = Duration::from_secs(10);
 
 /// The answer to a call.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub(crate) struct Backend {
     pub(crate) pool: DescriptorPool,
     /// Permits of running calls. The work holds one to its end, also if its caller has left.
     pub(crate) running: Arc<Semaphore>,
+    /// Permits of searches, which can take long: they leave turns to other calls.
+    pub(crate) searching: Arc<Semaphore>,
     pub(crate) max_answer_bytes: usize,
 }
 
@@ -43,10 +50,11 @@ impl Backend {
         reserved: Reserved,
     ) -> Result<Reply, Status> {
         self.known(path)?;
+        let search = self.turn(path).await?;
         let (backend, path) = (Arc::clone(self), path.to_owned());
         let work = move || {
             let reply = backend.call_now(&path, request, height);
-            drop(reserved);
+            drop((reserved, search));
             reply
         };
         let reply = self.run(work).await?;
@@ -54,6 +62,17 @@ impl Backend {
             true => Ok(reply),
             false => Err(status::too_large(self.max_answer_bytes)),
         }
+    }
+
+    /// Waits for the turn of a search. Other calls have none.
+    async fn turn(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, Status> {
+        if !service::is_search(path) {
+            return Ok(None);
+        }
+        let permit = timeout(SEARCH_WAIT, Arc::clone(&self.searching).acquire_owned()).await;
+        permit
+            .map(Result::ok)
+            .map_err(|_| Status::resource_exhausted("max_searches are under way: try again later"))
     }
 
     /// Does work that blocks or takes long, when its turn comes. Asynchronous threads must not wait for it.
@@ -120,6 +139,7 @@ mod tests {
             node,
             pool: DescriptorPool::new(),
             running: Arc::new(Semaphore::new(1)),
+            searching: Arc::new(Semaphore::new(1)),
             max_answer_bytes: 0,
         });
         let ((began, begins), (end, ended)) = (mpsc::channel(), mpsc::channel::<()>());

@@ -9,11 +9,11 @@ use prost_reflect::{DescriptorError, DescriptorPool, prost_types::FileDescriptor
 /// The descriptors of the Cosmos SDK's services, with those of their messages.
 const COSMOS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cosmos.bin"));
 
-/// Returns all descriptors.
+/// Returns the descriptors of all services and messages: Capstan's own, and those of the Cosmos SDK.
 ///
 /// # Errors
 /// They do not belong together, which is a bug of the build.
-pub(crate) fn pool() -> Result<DescriptorPool, DescriptorError> {
+pub fn pool() -> Result<DescriptorPool, DescriptorError> {
     let mut pool = DescriptorPool::decode(COSMOS)?;
     let known: BTreeSet<String> = pool.files().map(|file| file.name().to_owned()).collect();
     let own = DescriptorPool::decode(FILE_DESCRIPTOR_SET)?;

@@ -10,7 +10,7 @@ use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use capstan_consensus::listen::{self, Incoming, Streams, held};
+use capstan_consensus::listen::{self, Call, Incoming, Streams, held};
 use http_body::Frame;
 use tonic::Status;
 
@@ -60,15 +60,16 @@ async fn touch(
 async fn unary(
     State(shared): State<Arc<Shared>>,
     Extension(streams): Extension<Arc<Streams>>,
+    Extension(call): Extension<Call>,
     request: Request,
 ) -> Response {
     let stream = streams.begin();
     if !is_grpc(request.headers()) {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
-    let answered = answer(&shared, request).await.and_then(|reply| {
+    let answered = answer(&shared, &call, request).await.and_then(|reply| {
         let most = reply.value.len() + PREFIX_BYTES;
-        let reserved = shared.intake.budget.reserve(most).ok_or_else(busy)?;
+        let reserved = call.reserve(most).ok_or_else(busy)?;
         stream.answer(most, shared.intake.idle);
         let bytes = held(framed(&reply.value), (reserved, stream));
         Ok((bytes, reply.height))
@@ -81,10 +82,10 @@ async fn unary(
     }
 }
 
-async fn answer(shared: &Shared, request: Request) -> Result<Reply, Status> {
+async fn answer(shared: &Shared, call: &Call, request: Request) -> Result<Reply, Status> {
     let path = request.uri().path().to_owned();
     let height = height(request.headers())?;
-    let incoming = listen::read(&shared.intake, request).await;
+    let incoming = listen::read(&shared.intake_of(&path), call, request).await;
     let Incoming { bytes, reserved } = incoming.map_err(|e| status::of_unread(&e))?;
     shared.backend.call(&path, message(bytes)?, height, reserved).await
 }

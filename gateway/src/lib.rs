@@ -25,8 +25,10 @@ mod status;
 mod usage;
 
 pub use config::{GatewayConfig, GatewayLimits};
+pub use descriptors::pool as descriptor_pool;
 pub use error::GatewayError;
 pub use node::{Query, Rpc};
+pub use rest::to_json;
 pub use rpc::{in_process, over_http};
 pub use server::Gateway;
 pub use usage::Usage;

@@ -15,6 +15,8 @@ use crate::status::shortened;
 
 /// Time in which CometBFT must answer. `broadcast_tx_sync` takes as long as the check of a transaction.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// Time in which CometBFT must answer a search. It gives a search up when its caller leaves.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of an answer of CometBFT that is read, in bytes.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
@@ -28,22 +30,20 @@ pub fn in_process(caller: Caller) -> Rpc {
 
 /// Returns an [`Rpc`] that calls the JSON-RPC at `addr`.
 pub fn over_http(addr: SocketAddr) -> Rpc {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .http_status_as_error(false)
-        .build()
-        .into();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let url = format!("http://{addr}/");
     Arc::new(move |method, params| {
         let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        post(&agent, &url, &call.to_string())
+        let time = if method == "tx_search" { SEARCH_TIMEOUT } else { TIMEOUT };
+        post(&agent, &url, &call.to_string(), time)
     })
 }
 
-fn post(agent: &ureq::Agent, url: &str, call: &str) -> Result<Value, String> {
+fn post(agent: &ureq::Agent, url: &str, call: &str, time: Duration) -> Result<Value, String> {
     let failed = |error: ureq::Error| format!("the node's JSON-RPC does not answer: {error}");
-    let mut response =
-        agent.post(url).content_type("application/json").send(call).map_err(failed)?;
+    let request = agent.post(url).config().timeout_global(Some(time)).build();
+    let mut response = request.content_type("application/json").send(call).map_err(failed)?;
     let bytes =
         response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec().map_err(failed)?;
     let mut answer: Value = serde_json::from_slice(&bytes)

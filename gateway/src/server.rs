@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use capstan_consensus::listen::{self, Bounds, Budget, Intake, Protocol};
+use capstan_consensus::listen::{self, Bounds, Budget, BudgetBounds, Intake, Protocol};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -48,15 +48,18 @@ impl Gateway {
         let addr_of = |listener: &Option<(TcpListener, SocketAddr)>| listener.as_ref().map(|l| l.1);
         let (grpc_addr, rest_addr) = (addr_of(&grpc), addr_of(&rest));
         let shared = Arc::new(shared(config, query, rpc, usage)?);
+        let budget = budget(config);
         let mut servers = Vec::new();
         if let Some((listener, _)) = grpc {
             let router = grpc::router(Arc::clone(&shared))?;
             let protocol = Protocol::Http2 { streams: config.limits.max_streams };
-            servers.push((listener, router, bounds(config, &shared.usage.grpc), protocol));
+            let bounds = bounds(config, &budget, &shared.usage.grpc);
+            servers.push((listener, router, bounds, protocol));
         }
         if let Some((listener, _)) = rest {
             let router = rest::router(Arc::clone(&shared), config.cors);
-            servers.push((listener, router, bounds(config, &shared.usage.rest), Protocol::Http1));
+            let bounds = bounds(config, &budget, &shared.usage.rest);
+            servers.push((listener, router, bounds, Protocol::Http1));
         }
         let (stop, stopped) = watch::channel(());
         let runtime = Builder::new_multi_thread()
@@ -106,12 +109,12 @@ fn shared(
     usage: Arc<Usage>,
 ) -> Result<Shared, GatewayError> {
     let limits = config.limits;
-    let running = Arc::new(Semaphore::new(limits.max_calls.clamp(1, Semaphore::MAX_PERMITS)));
+    let permits = |most: usize| Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
+    let (running, searching) = (permits(limits.max_calls), permits(limits.max_searches));
     let (pool, max_answer_bytes) = (descriptors::pool()?, limits.max_answer_bytes);
     let node = Node { query, rpc };
-    let backend = Arc::new(Backend { node, pool, running, max_answer_bytes });
-    let budget = Budget::new(limits.max_pending_bytes);
-    let intake = Intake { most: limits.max_request_bytes, idle: limits.idle_timeout, budget };
+    let backend = Arc::new(Backend { node, pool, running, searching, max_answer_bytes });
+    let intake = Intake { most: limits.max_request_bytes, idle: limits.idle_timeout };
     Ok(Shared { backend, intake, usage })
 }
 
@@ -129,9 +132,22 @@ fn listen(
     bind().map_err(|source| GatewayError::Listen { what, flag, addr, source })
 }
 
-fn bounds(config: &GatewayConfig, counters: &Counters) -> Bounds {
+/// Returns the memory that both protocols share.
+fn budget(config: &GatewayConfig) -> Budget {
+    let listeners = config.grpc.iter().chain(&config.rest).count();
+    Budget::new(BudgetBounds {
+        bytes: config.limits.max_pending_bytes,
+        connections: config.limits.max_connections.max(1).saturating_mul(listeners),
+        address_percent: config.limits.max_address_percent,
+    })
+}
+
+fn bounds(config: &GatewayConfig, budget: &Budget, counters: &Counters) -> Bounds {
     Bounds {
         most: config.limits.max_connections.max(1),
+        address_percent: config.limits.max_address_percent,
+        first: config.limits.first_request_timeout,
+        budget: budget.clone(),
         idle: config.limits.idle_timeout,
         open: Arc::clone(&counters.connections),
         dropped: Arc::clone(&counters.dropped),

@@ -7,7 +7,11 @@ use capstan_consensus::listen::Intake;
 use tonic::Status;
 
 use crate::backend::Backend;
+use crate::service;
 use crate::usage::Usage;
+
+/// Maximum size of a request that carries no transaction, in bytes.
+const MAX_QUERY_BYTES: usize = 64 << 10;
 
 /// Header with the height of a state, in requests and in answers.
 pub(crate) const HEIGHT: &str = "x-cosmos-block-height";
@@ -17,6 +21,16 @@ pub(crate) struct Shared {
     pub(crate) backend: Arc<Backend>,
     pub(crate) intake: Intake,
     pub(crate) usage: Arc<Usage>,
+}
+
+impl Shared {
+    /// Returns the bounds of the request of a call.
+    pub(crate) fn intake_of(&self, path: &str) -> Intake {
+        match service::carries_transaction(path) {
+            true => self.intake,
+            false => Intake { most: self.intake.most.min(MAX_QUERY_BYTES), ..self.intake },
+        }
+    }
 }
 
 /// Returns the height that a request asks for, 0 for the last one.

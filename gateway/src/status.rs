@@ -73,7 +73,7 @@ pub(crate) fn too_large(most: usize) -> Status {
 /// Returns the status of a call for which there is no memory.
 pub(crate) fn busy() -> Status {
     Status::resource_exhausted(
-        "requests and answers in memory have max_pending_bytes: try again later",
+        "requests and answers in memory have max_pending_bytes, or those of your address have its share: take the answers, or try again later",
     )
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Counters {
 /// | metric | what it is |
 /// |---|---|
 /// | `capstan_gateway_connections` | open connections |
-/// | `capstan_gateway_dropped_total` | connections closed because they were of no use |
+/// | `capstan_gateway_dropped_total` | connections closed because they were of no use, made room, or had no right to it |
 /// | `capstan_gateway_calls_total` | calls |
 /// | `capstan_gateway_failed_total` | calls that were answered by an error |
 /// | `capstan_gateway_refused_total` | calls refused because a bound was reached |

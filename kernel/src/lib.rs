@@ -75,6 +75,7 @@
 //! #     bootstrap: None,
 //! #     pin_bootstrap_root: false,
 //! #     provisioner: None,
+//! #     parameter_roots: BTreeMap::new(),
 //! #     devices: BTreeMap::new(),
 //! #     services: BTreeMap::new(),
 //! #     named_bundles: BTreeMap::new(),

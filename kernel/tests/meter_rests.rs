@@ -47,9 +47,13 @@ struct Play {
 
 impl Play {
     fn of(owner: &str) -> Self {
+        Self::with_write_price(owner, 0)
+    }
+
+    fn with_write_price(owner: &str, write: u64) -> Self {
         let mut stage = Stage::new(&["user"], |config| {
             config.options.billing =
-                Billing { all_work: true, kept_byte: PRICE, ..Billing::SWINGSET };
+                Billing { all_work: true, kept_byte: PRICE, write, ..Billing::SWINGSET };
         });
         let cashier = Cashier::default();
         stage.kernel.set_application(Box::new(cashier.clone()));
@@ -119,6 +123,24 @@ fn a_vat_that_fails_or_exits_leaves_nothing_in_its_meter() {
         assert_eq!((play.remaining(), play.kind()), (0, kind), "{operation}");
         assert_eq!(play.taken().len(), 1, "{operation}");
     }
+}
+
+#[test]
+fn cleanup_is_paid_before_the_rest_goes_back() {
+    const WRITE: u64 = 3;
+    let price_of_cleanup = |keys: u64| {
+        let mut play = Play::with_write_price("alice", WRITE);
+        let sets: Vec<_> = (0..keys).map(|i| json!(["set", format!("key{i}"), 1])).collect();
+        play.order(&json!(sets));
+        let deposit = view::vat_state(&play.stage.state, play.vat).unwrap().unwrap().deposit;
+        let before = play.remaining() + deposit;
+        play.terminate(play.vat);
+        assert_eq!((play.taken().len(), play.remaining()), (1, 0));
+        u64::try_from(before - play.taken()[0].1).unwrap()
+    };
+    let (few, many) = (price_of_cleanup(10), price_of_cleanup(110));
+    // Each key is an entry that is deleted, and looked at.
+    assert!((100 * WRITE..200 * WRITE).contains(&(many - few)), "{few} and {many}");
 }
 
 #[test]

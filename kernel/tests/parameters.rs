@@ -7,7 +7,10 @@ use capstan_abi::Delivery;
 use capstan_kernel::{billing::Billing, ids::MeterId, vat::EXPORT_BYTES, view};
 use capstan_kernel_ports::VatId;
 use serde_json::{Value, json};
-use support::{model::check_deposits, script::Stage};
+use support::{
+    model::check_deposits,
+    script::{Stage, orders},
+};
 
 const PRICE: u64 = 10;
 const GIVEN: &str = r##"{"friend":"$0.Alleged: undefined","start":"+5"}"##;
@@ -147,4 +150,29 @@ fn parameters_that_the_meter_does_not_cover_are_refused_and_the_old_ones_stay() 
     assert_eq!((record.incarnation, play.stage.lives(play.vat)), (0, true));
     play.keep("b1-user");
     assert_eq!(play.starts().last(), Some(&given()));
+}
+
+#[test]
+fn parameters_of_static_vats_may_hold_the_roots_of_others_that_start_later() {
+    let body = r##"#{"first":"$0.Alleged: root","last":"$1.Alleged: root"}"##;
+    let mut stage = Stage::new(&["a", "b", "c"], |config| {
+        config.vats.get_mut("b").unwrap().parameters.body = body.to_owned();
+        let roots = vec!["a".to_owned(), "c".to_owned()];
+        config.parameter_roots.insert("b".to_owned(), roots);
+    });
+    let vat = stage.vat("b");
+    let slots = stage.heard.borrow().iter().find_map(|(heard, delivery)| match delivery {
+        Delivery::StartVat { parameters } if *heard == vat => Some(parameters.slots.clone()),
+        _ => None,
+    });
+    let slots = slots.unwrap();
+    assert_eq!(slots.len(), 2);
+    for (slot, name) in slots.iter().zip(["a", "c"]) {
+        let other = stage.vat(name);
+        let before = stage.count(other, |delivery| matches!(delivery, Delivery::Message { .. }));
+        stage.perform("b", json!([["send", slot, orders(&json!([])), []]])).unwrap();
+        let after = stage.count(other, |delivery| matches!(delivery, Delivery::Message { .. }));
+        assert_eq!(after, before + 1, "{name}");
+    }
+    stage.check();
 }

@@ -7,7 +7,7 @@ use capstan_app::{
     App, AppOptions, FatalHandler, Measure, Rotation, SlogFile, TraceOptions, VatLog, state_export,
 };
 use capstan_consensus::metrics::MetricsServer;
-use capstan_consensus::solo::{self, BlockPolicy, Solo, SoloConfig};
+use capstan_consensus::solo::{self, BlockPolicy, CheckOnly, Solo, SoloConfig};
 use capstan_gateway::{Gateway, Usage, in_process};
 use capstan_genesis::{Genesis, GenesisDevice};
 use capstan_store::Store;
@@ -63,12 +63,19 @@ pub fn start(
         ),
         cors: config.rpc_cors(true),
         metrics,
+        check: Some(check_only(&app)),
         ..SoloConfig::new(&home.path, rpc, document)
     };
     let gateway = config.gateway(rpc, true)?;
     let solo = Solo::start(app.clone(), solo)?;
     let gateway = serve_gateway(&app, &gateway, in_process(solo.caller()), usage)?;
     Ok(Node { solo, app, gateway, _metrics: server })
+}
+
+/// Returns what answers `check_tx`.
+fn check_only(app: &App<WasmHost>) -> CheckOnly {
+    let app = app.clone();
+    Arc::new(move |tx| app.check_only(tx))
 }
 
 /// Returns when blocks are made: as the configuration says, and at least once a second if the chain has a timer.

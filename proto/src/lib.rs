@@ -5,6 +5,7 @@
 //! * [`ErrorCode`] lists the codes of refused transactions and queries.
 //! * [`Address`], [`Amount`], [`Params`] and [`Fees`] are the values in them. [`Fees::gas`] is the formula of the gas,
 //!   and [`Fees::required`] that of the fee.
+//! * [`PublicKey`] is the key of an account, and [`amino`] the document that Ledgers and the keys of a multisig sign.
 //!
 //! ```
 //! use capstan_proto::{Request, v1::{QUERY_METHODS, QueryVatStatsRequest}};
@@ -17,11 +18,13 @@
 #![forbid(unsafe_code)]
 
 mod address;
+pub mod amino;
 mod amount;
 mod code;
 mod gas;
 mod method;
 mod params;
+mod public_key;
 pub mod v1;
 
 pub use address::{ADDRESS_PREFIX, Address, NotAnAddress};
@@ -30,3 +33,4 @@ pub use code::{CODESPACE, ErrorCode};
 pub use gas::{CHANNEL_LINE_BYTES, FACTORY, GasPrice, NotAGasPrice, TxSize};
 pub use method::{Answer, Call, Field, FieldKind, Handler, Method, Request, Server};
 pub use params::{CleanupBudget, Fees, InvalidParam, Params, SystemParams};
+pub use public_key::{MAX_MULTISIG_KEYS, Multisig, NotAPublicKey, PublicKey, Secp256k1Key};

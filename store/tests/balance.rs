@@ -46,8 +46,8 @@ fn commit(store: &Store, changes: &Changes) -> Hash {
 }
 
 #[test]
-fn a_million_keys_are_set_exchanged_and_removed_in_one_block_each() {
-    const KEYS: u32 = 1_000_000;
+fn a_quarter_million_keys_are_set_exchanged_and_removed_in_one_block_each() {
+    const KEYS: u32 = 250_000;
     on_a_stack_of(STACK_BYTES, || {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(dir.path(), Options::default()).unwrap();

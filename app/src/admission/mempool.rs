@@ -1,6 +1,9 @@
 //! The view of accounts for CheckTx and proposals: the committed state less the fees of later transactions.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use capstan_genesis::{Address, Amount, Fees, Params};
 use capstan_kernel::view;
@@ -14,8 +17,9 @@ use crate::{
     records::{
         account::{self, Account},
         chain::Chain,
+        uploads::{self, Upload},
     },
-    tx::{Action, Gas, Tx, TxError},
+    tx::{Action, Gas, Tx, TxError, TxHash, UploadId},
 };
 
 /// The [`Committed`] state with the effects of pending transactions on their signers' sequences and balances.
@@ -27,16 +31,26 @@ pub(crate) struct CheckState {
     committed: Arc<Committed>,
     signatures: Arc<SignatureCache>,
     accounts: BTreeMap<Address, Account>,
+    /// Hashes of the transactions whose effects it has, as far as they are remembered.
+    admitted: BTreeSet<TxHash>,
 }
+
+/// Maximum number of transactions that a [`CheckState`] remembers.
+const MAX_ADMITTED: usize = 10_000;
 
 impl CheckState {
     pub(crate) fn new(committed: Arc<Committed>, signatures: Arc<SignatureCache>) -> Self {
-        Self { committed, signatures, accounts: BTreeMap::new() }
+        Self { committed, signatures, accounts: BTreeMap::new(), admitted: BTreeSet::new() }
     }
 
     /// Returns the chain's parameters.
     pub(crate) fn params(&self) -> Result<&Params, NodeFault> {
         Ok(&chain(&self.committed)?.params)
+    }
+
+    /// Returns an upload that is in progress in the committed state.
+    pub(crate) fn upload(&self, id: &UploadId) -> Result<Option<Upload>, NodeFault> {
+        uploads::get(&self.committed.state, id)
     }
 
     /// Decodes a [`Tx`] within the limits of the chain's parameters.
@@ -46,6 +60,28 @@ impl CheckState {
 
     /// Checks a [`Tx`]. If it passes, later checks see its effects.
     pub(crate) fn check(&mut self, tx: &Tx) -> Result<(), Failure> {
+        let account = self.checked(tx)?;
+        self.accounts.insert(tx.signer, account);
+        Ok(())
+    }
+
+    /// Checks a [`Tx`] for the mempool. If it passes, later checks see its effects, once.
+    ///
+    /// CometBFT's `check_tx` asks for a check without keeping the transaction, and the application cannot tell. So the
+    /// same transaction passes again when its sender really sends it.
+    pub(crate) fn admit(&mut self, tx: &Tx) -> Result<(), Failure> {
+        if self.admitted.contains(&tx.hash) {
+            return Ok(());
+        }
+        self.check(tx)?;
+        if self.admitted.len() < MAX_ADMITTED {
+            self.admitted.insert(tx.hash);
+        }
+        Ok(())
+    }
+
+    /// Checks a [`Tx`]. Returns its signer's account as it is after it.
+    pub(crate) fn checked(&self, tx: &Tx) -> Result<Account, Failure> {
         let chain = chain(&self.committed)?;
         let account = match self.accounts.get(&tx.signer) {
             Some(account) => Some(account.clone()),
@@ -58,8 +94,7 @@ impl CheckState {
             params: &chain.params,
             signatures: &self.signatures,
         };
-        self.accounts.insert(tx.signer, check(tx, account, context)?);
-        Ok(())
+        Ok(check(tx, account, context)?)
     }
 
     /// Debits the signer of a checked [`Tx`] with the upper bound of what its messages spend.

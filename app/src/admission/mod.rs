@@ -1,6 +1,7 @@
 //! Admission of transactions: checks against accounts, shared by CheckTx, proposals and blocks.
 
 mod ante;
+mod completions;
 pub(crate) mod mempool;
 pub(crate) mod proposal;
 mod signature_cache;

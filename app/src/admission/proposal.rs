@@ -11,7 +11,7 @@ use capstan_genesis::Params;
 use prost::bytes::Bytes;
 
 use crate::{
-    admission::{SignatureCache, mempool::CheckState},
+    admission::{SignatureCache, completions::Completions, mempool::CheckState},
     committed::Committed,
     fault::{Failure, NodeFault},
     tx::TxHash,
@@ -68,6 +68,7 @@ struct Proposal {
     /// Lower bounds of the accounts' balances after the transactions so far.
     accounts: CheckState,
     capacity: Capacity,
+    completions: Completions,
     taken: BTreeSet<TxHash>,
 }
 
@@ -79,7 +80,8 @@ struct Capacity {
     /// Bytes by CometBFT's count: [`encoded_size`].
     consensus_bytes: u64,
     gas: u64,
-    /// Computrons that transactions may count, [`Tx::computrons`](crate::tx::Tx::computrons). The first one may count more.
+    /// Computrons that transactions may count: [`Tx::computrons`](crate::tx::Tx::computrons), and those of the bundles
+    /// that they complete. The first one may count more.
     computrons: u64,
 }
 
@@ -106,7 +108,8 @@ impl Proposal {
             computrons: transaction_budget(&chain.params),
         };
         let accounts = CheckState::new(committed, signatures);
-        Some(Self { accounts, capacity, taken: BTreeSet::new() })
+        let completions = Completions::default();
+        Some(Self { accounts, capacity, completions, taken: BTreeSet::new() })
     }
 
     fn add(&mut self, bytes: &[u8]) -> Result<Verdict, NodeFault> {
@@ -122,7 +125,9 @@ impl Proposal {
         if self.taken.contains(&tx.hash) {
             return Ok(Verdict::Refused);
         }
-        let mut computrons = tx.computrons(self.accounts.params()?);
+        let change = self.completions.change(&tx, &self.accounts)?;
+        let mut computrons =
+            tx.computrons(self.accounts.params()?).saturating_add(change.computrons);
         if self.taken.is_empty() {
             // Alone in a block, a transaction may count more than transactions may together.
             computrons = computrons.min(self.capacity.computrons);
@@ -133,6 +138,7 @@ impl Proposal {
         self.accounts.check(&tx)?;
         self.accounts.spend(&tx)?;
         self.capacity = capacity;
+        self.completions.apply(change);
         self.taken.insert(tx.hash);
         Ok(Verdict::Added)
     }

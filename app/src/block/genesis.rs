@@ -41,6 +41,7 @@ pub(crate) fn kernel_config(
         pin_bootstrap_root: false,
         provisioner: genesis.kernel.provisioner.clone(),
         vats: Default::default(),
+        parameter_roots: Default::default(),
         devices: devices(genesis),
         services: services(genesis),
         bundles: Default::default(),

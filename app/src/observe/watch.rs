@@ -76,6 +76,8 @@ struct Notes {
     trace: BlockTrace,
     /// Remaining capacity for the block's writes, in bytes.
     room: usize,
+    /// Number of calls of this block that devices refused.
+    refusals: usize,
     metrics: Metrics,
     causes: Causes,
     /// Cause of changes between cranks.
@@ -97,6 +99,7 @@ impl Watch {
             last: None,
             trace,
             room: 0,
+            refusals: 0,
             metrics,
             causes: Causes::new(),
             inside: outside.clone(),
@@ -132,6 +135,7 @@ impl Watch {
         };
         notes.last = None;
         notes.room = MAX_BLOCK_BYTES;
+        notes.refusals = 0;
         notes.trace = BlockTrace { height, before, ..BlockTrace::default() };
         Ok(())
     }
@@ -275,7 +279,13 @@ impl Notes {
                 }
             }
             Event::DeviceThrew { device, method, why } => {
-                tracing::warn!(device, method, why, "a device refused a call");
+                self.refusals += 1;
+                if self.refusals <= MAX_REFUSALS {
+                    let (method, why) = (cut(method), cut(why));
+                    tracing::warn!(device, method, why, "a device refused a call");
+                } else if self.refusals == MAX_REFUSALS + 1 {
+                    tracing::warn!("devices refused more calls in this block");
+                }
             }
             Event::Chained { crank, hash, writes } => self.chained(*crank, *hash, *writes),
             _ => {}
@@ -363,6 +373,9 @@ fn cut(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+/// Upper bound of the lines that a block writes to the log about calls that devices refused: vats cause them.
+const MAX_REFUSALS: usize = 20;
 
 /// Upper bound of a message's description, in characters.
 const MAX_TEXT_CHARS: usize = 300;

@@ -1,4 +1,4 @@
-use capstan_proto::{Address, Amount, DENOM, Params, TxSize};
+use capstan_proto::{Address, Amount, DENOM, Params, TxSize, amino};
 use cosmrs::{
     Any,
     proto::cosmos::{
@@ -8,11 +8,13 @@ use cosmrs::{
 };
 
 use super::{
-    Action, PublicKey, Signature, TxError, TxHash, amino,
+    Action, PublicKey, Signature, TxError, TxHash,
+    action::command,
     fields::Fields,
     known_fields::{AUTH_INFO, Known, TX_BODY, few_fields},
     messages,
     protobuf::{Encoding, decode_canonical},
+    public_key,
 };
 
 /// A decoded transaction. It is in one of the forms that the chain takes and within its limits, and each of its
@@ -121,10 +123,10 @@ impl Tx {
         if encoding == Encoding::Canonical {
             check_amino(&raw, &auth, signer_info)?;
         }
-        let public_key = signer_info.public_key.as_ref().map(PublicKey::decode).transpose()?;
+        let public_key = signer_info.public_key.as_ref().map(public_key::decode).transpose()?;
         let signer = signer_of(&body, public_key.as_ref())?;
         let (fee, gas_limit) = read_fee(auth.fee.as_ref(), signer)?;
-        let fields = |index| Fields { index, command: "", signer, params, encoding };
+        let fields = |index| Fields { index, command: command::UNKNOWN, signer, params, encoding };
         let read = |(index, any): (usize, &Any)| messages::read(fields(index), any);
         let actions = body.messages.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         Ok(Self {

@@ -1,4 +1,4 @@
-use capstan_proto::{Address, ErrorCode};
+use capstan_proto::{Address, ErrorCode, amino::AminoError};
 
 /// Reason why a transaction is refused, or why one of its messages fails.
 ///
@@ -275,6 +275,15 @@ pub enum TxError {
 }
 
 impl TxError {
+    /// Returns the error for a transaction that has no amino JSON document.
+    pub(super) fn no_document(error: AminoError) -> Self {
+        match error {
+            AminoError::Undecodable { part, problem } => Self::Undecodable { part, problem },
+            AminoError::UnknownMessage(type_url) => Self::UnknownMessage(type_url),
+            AminoError::Unsupported(what) => Self::Unsupported(what),
+        }
+    }
+
     /// Returns the [`ErrorCode`] of the error.
     pub fn code(&self) -> ErrorCode {
         match self {

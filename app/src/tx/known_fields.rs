@@ -3,20 +3,14 @@
 //! A field that the chain does not know is refused, since it might mean something to the one who signed. Only
 //! non-critical fields may be unknown: those whose numbers have bit 11, and only where the caller allows them.
 
-use std::sync::LazyLock;
-
-use capstan_proto::v1::FILE_DESCRIPTOR_SET;
+use capstan_proto::v1::descriptors;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
-use prost_reflect::{DescriptorPool, Kind, MessageDescriptor};
+use prost_reflect::{Kind, MessageDescriptor};
 
 use super::TxError;
 
 /// The bit of a field's number that makes it non-critical.
 const NON_CRITICAL: u32 = 1 << 10;
-
-/// The descriptors of the package `capstan.v1`. `None` only if the build made no valid ones.
-pub(super) static DESCRIPTORS: LazyLock<Option<DescriptorPool>> =
-    LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).ok());
 
 /// The fields of a message type that the chain knows.
 #[derive(Clone)]
@@ -73,7 +67,7 @@ impl Known {
         if name == "cosmos.bank.v1beta1.MsgSend" {
             return Some(Self::Cosmos(&BANK_SEND));
         }
-        DESCRIPTORS.as_ref()?.get_message_by_name(name).map(Self::Capstan)
+        descriptors()?.get_message_by_name(name).map(Self::Capstan)
     }
 
     /// Returns the type of the field `number` if it is a message. The outer `None` stands for an unknown field.

@@ -6,7 +6,6 @@
 //! because the state has changed.
 
 mod action;
-mod amino;
 mod decode;
 mod error;
 mod fields;
@@ -23,10 +22,11 @@ pub(crate) use action::command;
 pub use decode::Tx;
 pub use error::TxError;
 pub(crate) use gas::Gas;
-pub use public_key::{MAX_MULTISIG_KEYS, Multisig, PublicKey, Secp256k1Key};
 pub use signature::Signature;
 pub(crate) use signature::Unverified;
 pub use upload::{Announcement, Chunk, Compression, Packed, UploadId};
+
+pub use capstan_proto::{MAX_MULTISIG_KEYS, Multisig, PublicKey, Secp256k1Key};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sha2::{Digest, Sha256};

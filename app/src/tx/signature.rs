@@ -1,3 +1,4 @@
+use capstan_proto::amino;
 use cosmrs::{
     crypto::secp256k1 as ecdsa,
     proto::cosmos::{
@@ -10,9 +11,8 @@ use prost::Message as _;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Multisig, PublicKey, TxError, amino,
-    protobuf::decode_canonical,
-    public_key::{MAX_MULTISIG_KEYS, Secp256k1Key},
+    MAX_MULTISIG_KEYS, Multisig, PublicKey, Secp256k1Key, TxError, protobuf::decode_canonical,
+    public_key,
 };
 
 /// The signatures of a transaction, and the bytes that they cover but for the chain id and the account number.
@@ -86,7 +86,7 @@ impl Signature {
         raw: &TxRaw,
     ) -> Result<Self, TxError> {
         let missing = || Signed { mode: Mode::Direct, signature: Vec::new() };
-        let key = signer.public_key.as_ref().map(PublicKey::decode).transpose()?;
+        let key = signer.public_key.as_ref().map(public_key::decode).transpose()?;
         Ok(Self::of(
             raw,
             match key {
@@ -198,7 +198,8 @@ impl Signature {
     fn amino_hash(&self, chain_id: &str, account_number: u64) -> Result<[u8; 32], Unverified> {
         let (body, auth_info) = (&self.body_bytes, &self.auth_info_bytes);
         let bytes = amino::sign_bytes(body, auth_info, chain_id, account_number);
-        Ok(Sha256::digest(bytes.map_err(Unverified::Keys)?).into())
+        Ok(Sha256::digest(bytes.map_err(|error| Unverified::Keys(TxError::no_document(error)))?)
+            .into())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The input of the shell: a line editor with history and completion, or standard input.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::io::{self, BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -31,8 +31,24 @@ pub(crate) struct Editor {
 }
 
 enum Input {
-    Terminal { editor: Box<rustyline::Editor<Names, MemHistory>>, history: PathBuf },
+    Terminal(Box<Terminal>),
     Script(io::Lines<io::StdinLock<'static>>),
+}
+
+/// A line editor.
+struct Terminal {
+    editor: rustyline::Editor<Names, MemHistory>,
+    history: PathBuf,
+    /// Lines that were pasted together and are not evaluated yet.
+    pasted: VecDeque<String>,
+}
+
+/// The next thing that was typed.
+pub(crate) enum Typed {
+    Line(String),
+    /// Ctrl-C: what was typed before on lines of the same statement is dropped, too.
+    Dropped,
+    End,
 }
 
 impl Editor {
@@ -51,39 +67,25 @@ impl Editor {
                 for line in fs::read_to_string(&history).unwrap_or_default().lines() {
                     editor.add_history_entry(line)?;
                 }
-                Input::Terminal { editor: Box::new(editor), history }
+                Input::Terminal(Box::new(Terminal { editor, history, pasted: VecDeque::new() }))
             }
         };
         Ok(Self { input, line: 0 })
     }
 
-    /// Reads the next line. Returns `None` at the end of the input. Ctrl-C drops the line that is being typed. `names`
-    /// can be completed.
+    /// Reads what is typed next. `names` can be completed.
     pub(crate) fn next(
         &mut self,
         continued: bool,
         names: &BTreeSet<String>,
-    ) -> anyhow::Result<Option<String>> {
+    ) -> anyhow::Result<Typed> {
         self.line += 1;
         match &mut self.input {
-            Input::Script(lines) => lines.next().transpose().context("cannot read standard input"),
-            Input::Terminal { editor, .. } => {
-                if let Some(helper) = editor.helper_mut() {
-                    helper.0.clone_from(names);
-                }
-                let prompt = if continued { "...     " } else { "capstan> " };
-                loop {
-                    match editor.readline(prompt) {
-                        Ok(line) => {
-                            editor.add_history_entry(&line)?;
-                            return Ok(Some(line));
-                        }
-                        Err(ReadlineError::Interrupted) => {}
-                        Err(ReadlineError::Eof) => return Ok(None),
-                        Err(error) => return Err(error).context("cannot read from the terminal"),
-                    }
-                }
+            Input::Script(lines) => {
+                let line = lines.next().transpose().context("cannot read standard input")?;
+                Ok(line.map_or(Typed::End, Typed::Line))
             }
+            Input::Terminal(terminal) => terminal.next(continued, names),
         }
     }
 
@@ -93,12 +95,41 @@ impl Editor {
     }
 }
 
-impl Drop for Editor {
+impl Terminal {
+    fn next(&mut self, continued: bool, names: &BTreeSet<String>) -> anyhow::Result<Typed> {
+        let prompt = if continued { "...     " } else { "capstan> " };
+        if let Some(line) = self.pasted.pop_front() {
+            // The editor has shown it, but what comes between is another line's.
+            output::say(&format!("{prompt}{line}"));
+            return Ok(Typed::Line(line));
+        }
+        if let Some(helper) = self.editor.helper_mut() {
+            helper.0.clone_from(names);
+        }
+        match self.editor.readline(prompt) {
+            Ok(text) => {
+                self.pasted.extend(split(&text));
+                for line in &self.pasted {
+                    self.editor.add_history_entry(line)?;
+                }
+                Ok(Typed::Line(self.pasted.pop_front().unwrap_or_default()))
+            }
+            Err(ReadlineError::Interrupted) => Ok(Typed::Dropped),
+            Err(ReadlineError::Eof) => Ok(Typed::End),
+            Err(error) => Err(error).context("cannot read from the terminal"),
+        }
+    }
+}
+
+/// Returns the lines of a text that was read at once. A terminal gives a paste as a whole.
+fn split(text: &str) -> impl Iterator<Item = String> {
+    text.split_terminator(['\n', '\r']).map(str::to_owned)
+}
+
+impl Drop for Terminal {
     fn drop(&mut self) {
-        if let Input::Terminal { editor, history } = &self.input
-            && let Err(error) = write_history(editor.history(), history)
-        {
-            let path = history.display();
+        if let Err(error) = write_history(self.editor.history(), &self.history) {
+            let path = self.history.display();
             output::warn(&format!("warning: cannot keep the history in {path}: {error}"));
         }
     }
@@ -160,6 +191,14 @@ impl Helper for Names {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_paste_is_all_its_lines() {
+        let lines = |text| split(text).collect::<Vec<_>>();
+        assert_eq!(lines("a\nb\n"), ["a", "b"]);
+        assert_eq!(lines("a\n\nb"), ["a", "", "b"]);
+        assert!(lines("").is_empty());
+    }
 
     #[test]
     fn words_are_completed_and_properties_are_not() {

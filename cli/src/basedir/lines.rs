@@ -22,8 +22,12 @@ pub(crate) struct Lines {
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Line {
-    /// Statements: the same as an expression, and the names that they declare.
-    Whole { source: String, names: Vec<String> },
+    /// Statements: the same as an expression, and the [`Uses`] of names.
+    Whole {
+        source: String,
+        #[serde(flatten)]
+        uses: Uses,
+    },
     /// The beginning of something: another line is needed.
     Incomplete {
         #[serde(rename = "incomplete")]
@@ -34,6 +38,17 @@ pub(crate) enum Line {
         #[serde(rename = "error")]
         why: String,
     },
+}
+
+/// The names that statements use.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Uses {
+    /// Names that are declared.
+    pub(crate) names: Vec<String>,
+    /// Names that are used and declared elsewhere, if at all.
+    pub(crate) free: Vec<String>,
+    /// Names that `typeof` is asked of. They need not exist.
+    pub(crate) probed: Vec<String>,
 }
 
 impl Lines {

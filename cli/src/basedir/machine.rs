@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use capstan_kernel::capdata::KernelData;
 use capstan_kernel::ids::KRef;
 use capstan_kernel::policy::CrankCount;
 use capstan_kernel::{Kernel, RunReport, view};
 use capstan_kernel_ports::VatId;
-use capstan_kernel_ports::store::{Overlay as _, Read as _};
+use capstan_kernel_ports::store::{Overlay as _, Read};
 use capstan_store::{Block, Options, StateView, Store};
 use capstan_vat_host::{Compilers, WasmHost};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::clock::Timer;
+use super::parameters::Parameters;
 use super::setup::{Setup, kernel_config};
-use super::sources::{BOOTSTRAP, Source};
+use super::sources::BOOTSTRAP;
+use super::watch::{Unhandled, Watch};
 use crate::failure::usage;
 use crate::passable;
 use crate::progress::Progress;
@@ -36,6 +39,7 @@ const SUBDIRECTORY: &str = "basedir";
 pub(crate) struct Basedir {
     bare: capstan_node::Machine,
     record: Record,
+    watch: Watch,
 }
 
 /// The record that the next start needs.
@@ -43,8 +47,10 @@ pub(crate) struct Basedir {
 struct Record {
     /// Bundle ids by the names of the vats.
     vats: BTreeMap<String, String>,
-    /// Bodies of parameters by the names of the vats that have any.
-    parameters: BTreeMap<String, String>,
+    /// Ids of the bundles that are only named.
+    bundles: BTreeMap<String, String>,
+    /// Parameters by the names of the vats that have any.
+    parameters: BTreeMap<String, Parameters>,
     argv: Vec<String>,
     /// The promise for what bootstrap answers, if there is a bootstrap vat.
     bootstrap: Option<String>,
@@ -92,14 +98,15 @@ pub(crate) const SHELL: &str = "shell";
 
 impl Record {
     fn of(setup: &Setup) -> Self {
-        let body = |source: &Source| Some(source.parameters.as_ref()?.body.clone());
-        let vats = setup.vats.iter();
+        let vats = setup.loaded.vats.iter();
+        let bundles = setup.loaded.bundles.iter();
+        let parameters = vats.clone().filter_map(|(name, vat)| {
+            vat.parameters.clone().map(|parameters| (name.clone(), parameters))
+        });
         Self {
-            vats: vats
-                .clone()
-                .map(|(name, vat)| (name.clone(), vat.bundle.id.to_string()))
-                .collect(),
-            parameters: vats.filter_map(|(name, vat)| Some((name.clone(), body(vat)?))).collect(),
+            parameters: parameters.collect(),
+            vats: vats.map(|(name, vat)| (name.clone(), vat.bundle.id.to_string())).collect(),
+            bundles: bundles.map(|(name, bundle)| (name.clone(), bundle.id.to_string())).collect(),
             argv: setup.argv.clone(),
             bootstrap: None,
             shell: setup.shell,
@@ -131,8 +138,10 @@ impl Basedir {
             }
             None => Store::in_memory()?,
         };
-        let bare = capstan_node::Machine::new(host, store);
-        let mut basedir = Self { bare, record: Record::of(&setup) };
+        let mut bare = capstan_node::Machine::new(host, store);
+        let watch = Watch::default();
+        bare.kernel.set_slog(Box::new(watch.clone()));
+        let mut basedir = Self { bare, record: Record::of(&setup), watch };
         match basedir.state().get(RECORD)? {
             Some(found) => basedir.resume(&found)?,
             None => basedir.begin(setup)?,
@@ -167,10 +176,8 @@ impl Basedir {
 
     /// Sends a message to the root of a static vat. Returns the [`KRef`] of the result promise.
     pub(crate) fn send(&mut self, vat: &str, method: &str, args: Value) -> anyhow::Result<KRef> {
-        let data = passable::encode(&Value::Array(vec![method.into(), args]));
-        let body = data.map_err(|error| usage(error.to_string()))?.body;
+        let methargs = call(method, args)?;
         self.change(|kernel, block| {
-            let methargs = capstan_kernel::capdata::KernelData { body, slots: vec![] };
             let sent = kernel.queue_to_vat_root(block, vat, methargs, Default::default())?;
             sent.with_context(|| format!("there is no vat {vat}"))
         })
@@ -187,13 +194,33 @@ impl Basedir {
 
     /// Returns the [`Outcome`] of `bootstrap`.
     pub(crate) fn bootstrapped(&self) -> anyhow::Result<Outcome> {
+        self.outcome(self.bootstrap()?)
+    }
+
+    /// Returns what `bootstrap` was fulfilled with, as people write it. Returns `None` if it was not.
+    pub(crate) fn bootstrap_answer(&self) -> anyhow::Result<Option<String>> {
+        Ok(match self.bare.settlement(self.bootstrap()?)? {
+            Some(Settlement::Fulfilled(KernelData { body, slots })) => {
+                let slots: Vec<String> = slots.iter().map(ToString::to_string).collect();
+                Some(passable::text(&body, &slots))
+            }
+            _ => None,
+        })
+    }
+
+    fn bootstrap(&self) -> anyhow::Result<KRef> {
         let promise = self.record.bootstrap.as_deref().and_then(KRef::parse);
-        self.outcome(promise.context("the record of the bootstrap message is damaged")?)
+        promise.context("the record of the bootstrap message is damaged")
     }
 
     /// Returns the kind of the timer, if there is one.
     pub(super) fn timer(&self) -> Option<Timer> {
         self.record.timer
+    }
+
+    /// Returns what was seen while the vats ran.
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// Returns the current [`StateView`].
@@ -203,14 +230,7 @@ impl Basedir {
 
     /// Returns the [`VatId`]s of the vats, with their names.
     pub(crate) fn vats(&self) -> anyhow::Result<Vec<(VatId, String)>> {
-        let state = self.state();
-        let vats = view::vats(&state)?;
-        vats.into_iter()
-            .map(|vat| {
-                let name = view::vat_config(&state, vat)?.and_then(|config| config.name);
-                Ok((vat, name.unwrap_or_default()))
-            })
-            .collect()
+        named_vats(&self.state())
     }
 
     /// Returns the vats that ended, as [`Ended`].
@@ -228,6 +248,17 @@ impl Basedir {
         Ok(ended)
     }
 
+    /// Returns the number of rejections that nothing handled, and the vats and texts of the first.
+    pub(crate) fn unhandled(&self) -> anyhow::Result<(u64, Vec<(String, String)>)> {
+        let Unhandled { count, first } = self.watch.unhandled();
+        let vats = self.vats()?;
+        let name = |id: VatId| match vats.iter().find(|(vat, _)| *vat == id) {
+            Some((_, name)) if !name.is_empty() => format!("{id} ({name})"),
+            _ => id.to_string(),
+        };
+        Ok((count, first.into_iter().map(|(vat, reason)| (name(vat), reason)).collect()))
+    }
+
     fn begin(&mut self, setup: Setup) -> anyhow::Result<()> {
         let (timer, time) = (setup.timer, setup.time);
         let config = kernel_config(setup)?;
@@ -238,6 +269,17 @@ impl Basedir {
                 // Nobody holds it but whoever types.
                 kernel.pin_vat_root(block, SHELL)?;
                 kernel.introduce_vats(block, SHELL, "introduce", &record.argv, &[])?;
+                let ids = named_vats(block)?.into_iter().map(|(vat, name)| (name, vat.to_string()));
+                let ids: Map<String, Value> = ids
+                    .filter(|(name, _)| record.vats.contains_key(name))
+                    .map(|(name, id)| (name, id.into()))
+                    .collect();
+                kernel.queue_to_vat_root(
+                    block,
+                    SHELL,
+                    call("identify", json!([ids]))?,
+                    Default::default(),
+                )?;
             }
             let argv = &record.argv;
             let promise = kernel.introduce_vats(block, BOOTSTRAP, BOOTSTRAP, argv, &[SHELL])?;
@@ -262,6 +304,9 @@ impl Basedir {
             let names: Vec<&str> = changed.chain(gone).map(|(name, _)| name.as_str()).collect();
             bail!("the home holds other sources of vat {}; {other}", names.join(", "));
         }
+        if found.bundles != self.record.bundles {
+            bail!("the home's vats were started with other --bundle; {other}");
+        }
         if found.parameters != self.record.parameters {
             bail!("the home's vats were started with other --params; {other}");
         }
@@ -276,7 +321,7 @@ impl Basedir {
     }
 
     fn outcome(&self, promise: KRef) -> anyhow::Result<Outcome> {
-        let decode = |data: capstan_kernel::capdata::KernelData| {
+        let decode = |data: KernelData| {
             let slots: Vec<String> = data.slots.iter().map(ToString::to_string).collect();
             passable::decode(&data.body, &slots)
         };
@@ -294,4 +339,22 @@ impl Basedir {
     ) -> anyhow::Result<T> {
         self.bare.change(work)
     }
+}
+
+/// Returns the vats of a state, with their names.
+fn named_vats(state: &impl Read) -> anyhow::Result<Vec<(VatId, String)>> {
+    let vats = view::vats(state)?;
+    vats.into_iter()
+        .map(|vat| {
+            let name = view::vat_config(state, vat)?.and_then(|config| config.name);
+            Ok((vat, name.unwrap_or_default()))
+        })
+        .collect()
+}
+
+/// Encodes a call without references.
+fn call(method: &str, args: Value) -> anyhow::Result<KernelData> {
+    let data = passable::encode(&Value::Array(vec![method.into(), args]));
+    let body = data.map_err(|error| usage(error.to_string()))?.body;
+    Ok(KernelData { body, slots: vec![] })
 }

@@ -9,9 +9,10 @@ use super::console;
 use super::machine::{Basedir, Ended, Outcome, Until};
 use super::setup::Setup;
 use super::sources::{BOOTSTRAP, Sources};
+use super::watch::Watch;
 use crate::Common;
 use crate::failure::usage;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::progress::Progress;
 
 /// Arguments of `capstan run`.
@@ -26,8 +27,10 @@ use crate::progress::Progress;
     With --timer the timer service is E(vats.timer).createTimerService(devices.timer). A real timer is waited for as long\n\
     as a vat wants to be woken.\n\
     What vats print goes to standard output; with --json, to standard error.\n\
-    Exits with 1 if bootstrap is rejected or never answered, or a vat fails. --home keeps the state: a second run on it\n\
-    goes on from there.\n\
+    vats.vatAdmin makes and upgrades vats: E(E(vats.vatAdmin).createVatAdminService(devices.vatAdmin)).createVatByName(NAME)\n\
+    makes one of the bundle of any vat or --bundle. docs/testing-a-vat.md has an example.\n\
+    What bootstrap answered is printed. Exits with 1 if bootstrap is rejected or never answered, a vat fails, or a rejection\n\
+    is not handled. --home keeps the state: a second run on it goes on from there.\n\
     Needs Node and this project's npm packages (make setup).")]
 pub(crate) struct Run {
     #[command(flatten)]
@@ -48,14 +51,14 @@ impl Run {
                 "--advance: a real timer follows this machine's clock; use --timer fake",
             ));
         }
-        let vats = self.sources.bundle()?;
-        if !vats.contains_key(BOOTSTRAP) {
+        let loaded = self.sources.load()?;
+        if !loaded.vats.contains_key(BOOTSTRAP) {
             return Err(usage(
                 "nothing would run: name a BASEDIR with bootstrap.js, or --vat bootstrap=FILE",
             ));
         }
         let progress = Progress::new("opening the JavaScript engine");
-        let setup = Setup { vats, argv: self.sources.argv, shell: false, timer, time };
+        let setup = Setup { loaded, argv: self.sources.argv, shell: false, timer, time };
         let mut machine = Basedir::open(setup, common.home.as_deref(), &progress)?;
         drop(progress);
         console::show(output.is_json());
@@ -65,13 +68,29 @@ impl Run {
             report.cranks += more.cranks;
             report.computrons += more.computrons;
         }
-        let (bootstrap, ended) = (machine.bootstrapped()?, machine.ended()?);
-        let time = machine.time_json()?;
+        let end = End {
+            bootstrap: machine.bootstrapped()?,
+            ended: machine.ended()?,
+            unhandled: machine.unhandled()?,
+            time: machine.time_json()?,
+        };
         if output.is_json() {
-            output.record(&record(&report, &bootstrap, &ended, time.as_ref()));
+            output.record(&end.record(&report));
+        } else if let Some(answer) = machine.bootstrap_answer()? {
+            output::say(&format!("bootstrap fulfilled: {answer}"));
         }
-        judge(&bootstrap, &ended, time)
+        end.judge(machine.watch())
     }
+}
+
+/// The end of a run.
+struct End {
+    bootstrap: Outcome,
+    ended: Vec<Ended>,
+    /// Rejections that nothing handled: the number, and the vats and texts of the first.
+    unhandled: (u64, Vec<(String, String)>),
+    /// The time and the next wakeup, if the vats have a timer.
+    time: Option<(u64, Value)>,
 }
 
 impl Outcome {
@@ -85,43 +104,52 @@ impl Outcome {
     }
 }
 
-/// Returns what programs are told of a run. The time is there if the vats have a timer.
-fn record(
-    report: &RunReport,
-    bootstrap: &Outcome,
-    ended: &[Ended],
-    time: Option<&(u64, Value)>,
-) -> Value {
-    let mut record = json!({
-        "bootstrap": bootstrap.to_json(),
-        "cranks": report.cranks,
-        "computrons": report.computrons,
-        "ended": ended.iter().map(ended_json).collect::<Vec<_>>(),
-    });
-    if let Some((time, next)) = time {
-        record["time"] = json!(time);
-        record["next_wakeup"] = next.clone();
+impl End {
+    /// Returns what programs are told of a run.
+    fn record(&self, report: &RunReport) -> Value {
+        let unhandled =
+            self.unhandled.1.iter().map(|(vat, reason)| json!({"vat": vat, "reason": reason}));
+        let mut record = json!({
+            "bootstrap": self.bootstrap.to_json(),
+            "cranks": report.cranks,
+            "computrons": report.computrons,
+            "ended": self.ended.iter().map(ended_json).collect::<Vec<_>>(),
+            "unhandled_rejections": unhandled.collect::<Vec<_>>(),
+        });
+        if let Some((time, next)) = &self.time {
+            record["time"] = json!(time);
+            record["next_wakeup"] = next.clone();
+        }
+        record
     }
-    record
+
+    /// Fails unless the run succeeded.
+    fn judge(self, watch: &Watch) -> anyhow::Result<()> {
+        if let Some(Ended { vat, reason, .. }) = self.ended.iter().find(|ended| ended.failure) {
+            bail!("vat {vat} failed: {reason}");
+        }
+        match &self.bootstrap {
+            Outcome::Rejected(reason) => {
+                bail!("bootstrap was rejected: {}", watch.with_cause(for_people(reason)))
+            }
+            Outcome::Pending => bail!(
+                "nothing is left to do, and bootstrap has not answered: nobody settled the promise that it returned{}",
+                self.time.map(waits).unwrap_or_default()
+            ),
+            Outcome::Fulfilled(_) => {}
+        }
+        let (count, first) = &self.unhandled;
+        let Some((vat, reason)) = first.first() else { return Ok(()) };
+        let reason = watch.with_cause(reason.clone());
+        match count {
+            1 => bail!("a rejection was not handled, in vat {vat}: {reason}"),
+            _ => bail!("{count} rejections were not handled; the first, in vat {vat}: {reason}"),
+        }
+    }
 }
 
 fn ended_json(ended: &Ended) -> Value {
     json!({"vat": ended.vat, "failure": ended.failure, "reason": ended.reason})
-}
-
-/// Returns whether the run succeeded.
-fn judge(bootstrap: &Outcome, ended: &[Ended], time: Option<(u64, Value)>) -> anyhow::Result<()> {
-    if let Some(Ended { vat, reason, .. }) = ended.iter().find(|ended| ended.failure) {
-        bail!("vat {vat} failed: {reason}");
-    }
-    match bootstrap {
-        Outcome::Rejected(reason) => bail!("bootstrap was rejected: {}", for_people(reason)),
-        Outcome::Pending => bail!(
-            "nothing is left to do, and bootstrap has not answered: nobody settled the promise that it returned{}",
-            time.map(waits).unwrap_or_default()
-        ),
-        Outcome::Fulfilled(_) => Ok(()),
-    }
 }
 
 /// Says when the next wakeup is due, if there is one.

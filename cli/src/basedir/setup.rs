@@ -1,9 +1,6 @@
 //! The kernel of vats that run without a chain, before its first crank.
 
-use std::collections::BTreeMap;
-
 use anyhow::Context as _;
-use capstan_abi::CapData;
 use capstan_client::Bundle;
 use capstan_genesis::Params;
 use capstan_kernel::capdata::KernelData;
@@ -13,14 +10,15 @@ use capstan_kernel::{KernelConfig, KernelOptions, StaticVat, VAT_ADMIN};
 
 use super::clock::{TIMER_VAT, Timer};
 use super::machine::SHELL;
-use super::sources::Source;
+use super::parameters::Parameters;
+use super::sources::{Loaded, Source};
 use crate::failure::usage;
 
 /// The vats, and all that they are given at their start.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    /// The user's vats by name.
-    pub(crate) vats: BTreeMap<String, Source>,
+    /// The user's vats and bundles by name.
+    pub(crate) loaded: Loaded,
     /// Arguments of bootstrap.
     pub(crate) argv: Vec<String>,
     /// `true` if there is a shell.
@@ -33,27 +31,25 @@ pub(crate) struct Setup {
 
 /// The directory's vats and those of the system that every kernel needs, with the limits of a development chain.
 pub(super) fn kernel_config(setup: Setup) -> anyhow::Result<KernelConfig> {
-    if setup.timer.is_some() && setup.vats.contains_key(TIMER_VAT) {
+    let Loaded { vats, bundles } = setup.loaded;
+    if setup.timer.is_some() && (vats.contains_key(TIMER_VAT) || bundles.contains_key(TIMER_VAT)) {
         return Err(usage(format!(
             "with --timer the name {TIMER_VAT} is the system's; choose another"
         )));
     }
     let mut config = KernelConfig::new(options());
-    let mut add = |name: String, Bundle { id, bytes }: Bundle, vat: StaticVat| {
-        let sound = capstan_bundle::verify(&bytes).with_context(|| format!("vat {name}"))?;
-        sound.check_id(&id)?;
-        // Its bundle can be asked for by the vat's name, so that more vats can be made of it.
-        config.named_bundles.insert(name.clone(), id.to_string());
-        config.vats.insert(name, vat);
-        config.bundles.insert(id.to_string(), sound.into_zip());
-        anyhow::Ok(())
-    };
-    for (name, Source { bundle, parameters }) in setup.vats {
+    for (name, bundle) in bundles {
+        add(&mut config, name, bundle)?;
+    }
+    for (name, Source { bundle, parameters }) in vats {
         let mut vat = StaticVat::new(bundle.id.as_str());
-        if let Some(CapData { body, .. }) = parameters {
+        if let Some(Parameters { body, roots }) = parameters {
             vat.parameters = KernelData { body, slots: vec![] };
+            config.parameter_roots.insert(name.clone(), roots);
         }
-        add(name, bundle, vat)?;
+        config.vats.insert(name.clone(), vat);
+        // Its bundle can be asked for by the vat's name, so that more vats can be made of it.
+        add(&mut config, name, bundle)?;
     }
     let mut system = vec![(VAT_ADMIN, capstan_vat_system::vat_admin_bundle())];
     if setup.shell {
@@ -64,13 +60,23 @@ pub(super) fn kernel_config(setup: Setup) -> anyhow::Result<KernelConfig> {
     }
     for (name, json) in system {
         let bundle = Bundle::from_endo_json(json)?;
-        let vat = StaticVat::new(bundle.id.as_str());
-        add(name.to_owned(), bundle, vat)?;
+        config.vats.insert(name.to_owned(), StaticVat::new(bundle.id.as_str()));
+        add(&mut config, name.to_owned(), bundle)?;
     }
     if setup.timer.is_some() {
         config.devices.insert(TIMER_VAT.to_owned(), DeviceKind::Timer);
     }
     Ok(config)
+}
+
+/// Installs a bundle under a name.
+fn add(config: &mut KernelConfig, name: String, bundle: Bundle) -> anyhow::Result<()> {
+    let Bundle { id, bytes } = bundle;
+    let sound = capstan_bundle::verify(&bytes).with_context(|| format!("bundle {name}"))?;
+    sound.check_id(&id)?;
+    config.named_bundles.insert(name, id.to_string());
+    config.bundles.insert(id.to_string(), sound.into_zip());
+    Ok(())
 }
 
 /// Returns the options of a development chain's kernel, without its bounds and prices.

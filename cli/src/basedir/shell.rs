@@ -1,6 +1,5 @@
 //! `capstan shell`: a prompt among the vats of a directory.
 
-use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 
 use anyhow::bail;
@@ -8,9 +7,10 @@ use capstan_kernel::RunReport;
 use serde_json::{Value, json};
 
 use super::clock::{Advance, ClockArgs, NOT_FAKE, Timer};
-use super::editor::Editor;
-use super::lines::{Line, Lines};
+use super::editor::{Editor, Typed};
+use super::lines::{Line, Lines, Uses};
 use super::machine::{Basedir, Outcome, SHELL, Until};
+use super::names::Names;
 use super::run::waits;
 use super::setup::Setup;
 use super::sources::Sources;
@@ -26,16 +26,19 @@ use crate::progress::Progress;
     capstan shell --vat auction=src/auction.js --timer fake < test.js\n\n\
     A line is JavaScript, evaluated in a vat of its own; its value is awaited and shown, and what it declares stays. The\n\
     vats' roots are there under their names and in `vats`, with E, Far, argv and devices; x~.m() works. expect(x, y) fails\n\
-    unless both, awaited, are equal. At first nothing has run: the vats' start and bootstrap(argv, vats) wait in the run\n\
-    queue. A line runs the kernel until its own value is there; what else waits is left to the commands:\n\
+    unless both, awaited, are equal. upgrade(vat, NAME, parameters) gives a vat the code of a --bundle; without parameters it\n\
+    keeps its own. At first nothing has run: the vats' start and bootstrap(argv, vats) wait in the run queue. A line runs\n\
+    the kernel until its own value is there; what else waits is left to the commands:\n\
+      help      list all names and commands, a line each\n\
       dump()    show the kernel's tables and the run queue\n\
       step()    execute the next crank; step(N): the next N\n\
       run()     execute cranks until nothing is left to do\n\
       advance(60)     do the same, then move a fake timer's time by 60 seconds, and do what is due; advance(10, 6): six\n\
                       times by 10\n\
     With --timer the timer service is there as `timer`, which a chain's accounts look up as chain/timer.\n\
-    Tab completes names. Ctrl-D ends. Without a terminal, lines are read from standard input; the first that fails ends\n\
-    the shell with exit code 1. With --json each line's outcome is a line of JSON.\n\
+    Tab completes names. A statement can have several lines, and Ctrl-C drops it. Ctrl-D ends. Without a terminal, lines\n\
+    are read from standard input; the first that fails ends the shell with exit code 1. With --json each line's outcome is\n\
+    a line of JSON.\n\
     --home keeps the state; what was declared is still there the next time.")]
 pub(crate) struct Shell {
     #[command(flatten)]
@@ -47,6 +50,7 @@ pub(crate) struct Shell {
 /// The request of a line.
 #[derive(Debug, PartialEq, Eq)]
 enum Request {
+    Help,
     Dump,
     Step(u64),
     Run,
@@ -66,32 +70,46 @@ enum Answer {
 struct Session {
     machine: Basedir,
     lines: Lines,
-    /// Everything that can be completed.
-    names: BTreeSet<String>,
+    names: Names,
 }
 
 impl Shell {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
         let (timer, time) = self.clock.read()?;
-        let vats = self.sources.bundle()?;
-        let mut names: BTreeSet<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
-        names.extend(vats.keys().cloned());
-        if timer.is_some() {
-            names.extend(["advance(", "timer"].map(str::to_owned));
-        }
+        let loaded = self.sources.load()?;
+        let names = Names::new(&loaded, timer.is_some());
         let progress = Progress::new("opening the JavaScript engine");
-        let setup = Setup { vats, argv: self.sources.argv, shell: true, timer, time };
+        let setup = Setup { loaded, argv: self.sources.argv, shell: true, timer, time };
         let machine = Basedir::open(setup, common.home.as_deref(), &progress)?;
         drop(progress);
         console::show(output.is_json());
         let lines = Lines::start(self.sources.tools.as_deref())?;
-        let mut session = Session { machine, lines, names };
         let interactive = std::io::stdin().is_terminal();
         let mut editor = Editor::new(interactive, common.home.as_deref())?;
+        Session { machine, lines, names }.answer_all(&mut editor, interactive, output)
+    }
+}
+
+impl Session {
+    /// Answers what is typed, until its end, or until the first failure if nobody is there to see it.
+    fn answer_all(
+        &mut self,
+        editor: &mut Editor,
+        interactive: bool,
+        output: Output,
+    ) -> anyhow::Result<()> {
         let mut typed = String::new();
-        while let Some(line) = editor.next(!typed.is_empty(), &session.names)? {
-            typed.push_str(&line);
-            match session.answer(&typed)? {
+        loop {
+            match editor.next(!typed.is_empty(), &self.names.completed())? {
+                Typed::Line(line) => typed.push_str(&line),
+                Typed::Dropped => {
+                    typed.clear();
+                    continue;
+                }
+                Typed::End if typed.trim().is_empty() => return Ok(()),
+                Typed::End => bail!("the last line is not complete: {}", typed.trim_end()),
+            }
+            match self.answer(&typed)? {
                 Answer::Incomplete => {
                     typed.push('\n');
                     continue;
@@ -106,16 +124,14 @@ impl Shell {
             }
             typed.clear();
         }
-        if !typed.trim().is_empty() {
-            bail!("the last line is not complete: {}", typed.trim_end());
-        }
-        Ok(())
     }
-}
 
-impl Session {
     fn answer(&mut self, typed: &str) -> anyhow::Result<Answer> {
         match Request::parse(typed) {
+            Some(Request::Help) => {
+                let (text, record) = self.names.help();
+                Ok(Answer::Done { text: Some(text), record })
+            }
             Some(Request::Dump) => {
                 let (state, vats) = (self.machine.state(), self.machine.vats()?);
                 let record = json!({"dump": capstan_kernel::view::dump(&state)?});
@@ -161,20 +177,20 @@ impl Session {
     }
 
     fn evaluate(&mut self, typed: &str) -> anyhow::Result<Answer> {
-        let (source, names) = match self.lines.read(typed)? {
-            Line::Whole { source, names } => (source, names),
+        let (source, Uses { names, free, probed }) = match self.lines.read(typed)? {
+            Line::Whole { source, uses } => (source, uses),
             Line::Incomplete { .. } => return Ok(Answer::Incomplete),
             Line::Wrong { why } => return Ok(Answer::Failed(format!("SyntaxError: {why}"))),
         };
         if typed.trim().is_empty() {
             return Ok(Answer::Done { text: None, record: json!({"value": null}) });
         }
-        let promise = self.machine.send(SHELL, "evaluate", json!([source, names]))?;
-        self.names.extend(names);
+        let promise = self.machine.send(SHELL, "evaluate", json!([source, names, free, probed]))?;
+        self.names.declare(names);
         self.machine.run(u64::MAX, Until::Settled(promise))?;
         Ok(match self.machine.take(promise)? {
             Outcome::Fulfilled(answer) => match answer["thrown"].as_str() {
-                Some(thrown) => Answer::Failed(thrown.to_owned()),
+                Some(thrown) => Answer::Failed(self.machine.watch().with_cause(thrown.to_owned())),
                 None => {
                     let text = answer["value"].as_str().unwrap_or_default().to_owned();
                     let record = json!({"value": text});
@@ -194,13 +210,17 @@ impl Session {
 }
 
 impl Request {
-    /// A command, if the line is one: `dump()`, `step()`, `step(5)`, `run()`, `advance(60)`, `advance(10, 6)`, with or
+    /// A command, if the line is one: `help`, `help()`, `dump()`, `step()`, `step(5)`, `run()`, `advance(60)`, `advance(10, 6)`, with or
     /// without a semicolon.
     fn parse(line: &str) -> Option<Self> {
         let line = line.trim().trim_end_matches(';').trim_end();
+        if line == "help" {
+            return Some(Self::Help);
+        }
         let (name, rest) = line.split_once('(')?;
         let argument = rest.strip_suffix(')')?.trim();
         match (name.trim_end(), argument) {
+            ("help", "") => Some(Self::Help),
             ("dump", "") => Some(Self::Dump),
             ("run", "") => Some(Self::Run),
             ("step", "") => Some(Self::Step(1)),
@@ -215,27 +235,6 @@ impl Request {
     }
 }
 
-/// The names that exist from the start, besides the vats.
-const NAMES: &[&str] = &[
-    "E",
-    "Far",
-    "argv",
-    "await",
-    "bootstrap",
-    "console",
-    "const",
-    "devices",
-    "dump()",
-    "expect",
-    "harden",
-    "let",
-    "makePromiseKit",
-    "run()",
-    "step()",
-    "vatAdmin",
-    "vats",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,6 +242,8 @@ mod tests {
     #[test]
     fn commands_are_told_from_javascript() {
         assert_eq!(Request::parse(" dump() ; "), Some(Request::Dump));
+        assert_eq!(Request::parse("help"), Some(Request::Help));
+        assert_eq!(Request::parse("help();"), Some(Request::Help));
         assert_eq!(Request::parse("step( 12 )"), Some(Request::Step(12)));
         assert_eq!(Request::parse("step()"), Some(Request::Step(1)));
         assert_eq!(Request::parse("run();"), Some(Request::Run));

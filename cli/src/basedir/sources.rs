@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use capstan_abi::CapData;
 use capstan_client::Bundle;
 use capstan_kernel::VAT_ADMIN;
 
 use super::machine::SHELL;
-use crate::bundle::{bundle_file, find_script, pass_on_warnings, run_node};
+use super::parameters::{self, Parameters};
+use crate::bundle::{bundle_file, find_script, is_source, pass_on_warnings, read_file, run_node};
 use crate::failure::{flag, usage};
-use crate::{passable, progress};
+use crate::progress;
 
 /// The vat whose `bootstrap(argv, vats)` is called.
 pub(crate) const BOOTSTRAP: &str = "bootstrap";
@@ -20,16 +20,20 @@ pub(crate) const BOOTSTRAP: &str = "bootstrap";
 #[derive(clap::Args, Debug)]
 pub(crate) struct Sources {
     /// The directory: bootstrap.js, and a vat in each vat-NAME.js and vat-NAME/index.js.
-    #[arg(value_name = "BASEDIR", required_unless_present = "vat")]
+    #[arg(value_name = "BASEDIR")]
     basedir: Option<PathBuf>,
     /// Add a vat from anywhere: NAME=FILE. FILE is a source, which is bundled as `capstan bundle` does, or a bundle or wasm
     /// module. A relative path starts where you stand. Can be given several times.
     #[arg(long, value_name = "NAME=FILE", value_parser = named)]
     vat: Vec<(String, String)>,
-    /// Parameters of a vat: NAME=VALUE, in the notation of `capstan tx send`, such as counter={"start":7n}. Can be given
-    /// once for each vat.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = named)]
-    params: Vec<(String, String)>,
+    /// Name a bundle without starting a vat of it: NAME=FILE, as for --vat. New vats and upgrades find it by its name. Can
+    /// be given several times.
+    #[arg(long = "bundle", value_name = "NAME=FILE", value_parser = named)]
+    bundles: Vec<(String, String)>,
+    /// Parameters of a vat: NAME=VALUE, in the notation of `capstan tx send`, such as counter={"start":7n,"log":@log}. @NAME
+    /// is the root of another vat. VALUE alone is for the only vat besides bootstrap. Can be given once for each vat.
+    #[arg(long, value_name = "NAME=VALUE")]
+    params: Vec<String>,
     /// Arguments that bootstrap gets as argv.
     #[arg(value_name = "ARG", last = true)]
     pub(crate) argv: Vec<String>,
@@ -43,41 +47,63 @@ pub(crate) struct Sources {
 pub(crate) struct Source {
     pub(crate) bundle: Bundle,
     /// Parameters, if there are any.
-    pub(crate) parameters: Option<CapData>,
+    pub(crate) parameters: Option<Parameters>,
+}
+
+/// All that a run is made of.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The vats that are started, by name.
+    pub(crate) vats: BTreeMap<String, Source>,
+    /// The bundles that are only named.
+    pub(crate) bundles: BTreeMap<String, Bundle>,
 }
 
 impl Sources {
-    /// Returns the [`Source`]s of all vats by name, including [`BOOTSTRAP`] if there is one.
+    /// Returns what is [`Loaded`]: all vats, including [`BOOTSTRAP`] if there is one, and all bundles.
     ///
     /// # Errors
-    /// The directory has no bootstrap.js, a source is not one of a vat, parameters are wrong or belong to no vat, or the
-    /// bundler is not there.
-    pub(crate) fn bundle(&self) -> anyhow::Result<BTreeMap<String, Source>> {
-        let parameters = self.parameters()?;
-        for (name, _) in &self.vat {
-            insist_name(name).with_context(|| flag("--vat", name))?;
+    /// There is nothing to start, the directory has no bootstrap.js, a source is not one of a vat, parameters are wrong or
+    /// belong to no vat, or the bundler is not there.
+    pub(crate) fn load(&self) -> anyhow::Result<Loaded> {
+        if self.basedir.is_none() && self.vat.is_empty() {
+            return Err(usage(
+                "nothing to start: name a BASEDIR, a directory with bootstrap.js and vats in vat-NAME.js, or each vat by \
+                 --vat NAME=FILE, as in --vat counter=src/counter.js",
+            ));
         }
-        let mut bundles = match &self.basedir {
+        for (option, (name, _)) in self.named() {
+            insist_name(name).with_context(|| flag(option, name))?;
+        }
+        let mut vats = match &self.basedir {
             Some(basedir) => self.bundle_basedir(basedir)?,
             None => BTreeMap::new(),
         };
-        for (name, file) in &self.vat {
-            if bundles.contains_key(name) {
-                return Err(usage(format!("--vat {name}: there is a vat of this name already")));
+        let mut bundles = BTreeMap::new();
+        for (option, (name, file)) in self.named() {
+            if vats.contains_key(name) || bundles.contains_key(name) {
+                let what = if vats.contains_key(name) { "vat" } else { "bundle" };
+                return Err(usage(format!(
+                    "{option} {name}: there is a {what} of this name already"
+                )));
             }
-            let bundle = self.bundle_vat(file).with_context(|| format!("--vat {name}={file}"))?;
-            bundles.insert(name.clone(), bundle);
+            let bundle =
+                self.bundle_one(file).with_context(|| format!("{option} {name}={file}"))?;
+            let kind = if option == "--vat" { &mut vats } else { &mut bundles };
+            kind.insert(name.clone(), bundle);
         }
+        let mut parameters = parameters::read(&self.params, &vats)?;
         let source = |(name, bundle)| {
-            let parameters = parameters.get(&name).cloned();
+            let parameters = parameters.remove(&name);
             (name, Source { bundle, parameters })
         };
-        if let Some(name) = parameters.keys().find(|name| !bundles.contains_key(*name)) {
-            let names: Vec<&str> = bundles.keys().map(String::as_str).collect();
-            let names = names.join(", ");
-            return Err(usage(format!("--params {name}: no vat has this name; there are {names}")));
-        }
-        Ok(bundles.into_iter().map(source).collect())
+        Ok(Loaded { vats: vats.into_iter().map(source).collect(), bundles })
+    }
+
+    /// Returns the options that name a file, with their values.
+    fn named(&self) -> impl Iterator<Item = (&'static str, &(String, String))> {
+        let vats = self.vat.iter().map(|named| ("--vat", named));
+        vats.chain(self.bundles.iter().map(|named| ("--bundle", named)))
     }
 
     fn bundle_basedir(&self, path: &Path) -> anyhow::Result<BTreeMap<String, Bundle>> {
@@ -100,33 +126,13 @@ impl Sources {
     }
 
     /// Returns the bundle of one file, which is a source or holds a bundle.
-    fn bundle_vat(&self, file: &str) -> anyhow::Result<Bundle> {
+    fn bundle_one(&self, file: &str) -> anyhow::Result<Bundle> {
         let path = Path::new(file);
-        let is_bundle = path.extension().is_some_and(|end| end == "json" || end == "wasm");
-        if is_bundle || !path.exists() {
-            let bytes = std::fs::read(path).with_context(|| format!("cannot read {file}"))?;
-            return Ok(Bundle::from_file_bytes(&bytes)?);
+        if !path.exists() || !is_source(path) {
+            return read_file(path);
         }
         let out = tempfile::tempdir().context("cannot make a directory for the bundle")?;
         bundle_file(self.tools.as_deref(), path, &out.path().join("vat.json"))
-    }
-
-    /// Returns the encoded parameters by the names of vats.
-    fn parameters(&self) -> anyhow::Result<BTreeMap<String, CapData>> {
-        let mut all = BTreeMap::new();
-        for (name, text) in &self.params {
-            let encoded = passable::from_text(text).and_then(|value| passable::encode(&value));
-            let data = encoded.map_err(|error| usage(format!("--params {name}: {error}")))?;
-            if let Some(slot) = data.slots.first() {
-                return Err(usage(format!(
-                    "--params {name}: @{slot} is a reference of an account, and there is none without a chain; let a vat hand it over by a message"
-                )));
-            }
-            if all.insert(name.clone(), data).is_some() {
-                return Err(usage(format!("--params {name}: given twice; write one record")));
-            }
-        }
-        Ok(all)
     }
 }
 
@@ -136,14 +142,19 @@ fn named(text: &str) -> Result<(String, String), String> {
         Some((name, rest)) if !name.is_empty() && !rest.is_empty() => {
             Ok((name.to_owned(), rest.to_owned()))
         }
-        _ => Err("write the vat's name, =, and then what belongs to it".to_owned()),
+        _ => Err(format!("write the vat's name, =, and then the file, as in --vat counter={text}")),
     }
+}
+
+/// Returns true if a text can be the name of a vat.
+pub(super) fn is_name(text: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    (1..=MAX_NAME).contains(&text.len()) && text.chars().all(is_letter)
 }
 
 /// Refuses what is no name of a vat, or one of the system's.
 fn insist_name(name: &str) -> anyhow::Result<()> {
-    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if name.len() > MAX_NAME || !name.chars().all(is_letter) {
+    if !is_name(name) {
         return Err(usage(format!("a vat's name is 1 to {MAX_NAME} letters, digits, _ or -")));
     }
     if [VAT_ADMIN, SHELL].contains(&name) {

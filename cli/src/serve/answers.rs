@@ -24,7 +24,7 @@ impl Service {
     /// Journals an answer. A second one, as after a timeout, is left out.
     fn answered(&mut self, number: u64, told: &Value) -> anyhow::Result<()> {
         let Some(promise) = self.journal.record.started.remove(&number) else { return Ok(()) };
-        self.running.remove(&number);
+        self.calls.end(number);
         match promise {
             Some(promise) => {
                 let answer = self.checked(answer(promise, told));

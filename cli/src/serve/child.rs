@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_program_that_says_much_does_not_keep_one_from_telling_it_more() {
-        const CALLS: u64 = 150;
+        const CALLS: u64 = 120;
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("object.mjs");
         std::fs::write(&file, "export const makeObject = () => ({ echo: text => text });").unwrap();
@@ -189,6 +189,7 @@ mod tests {
                 let message = json!({"methargs": methargs, "result": format!("rp-{entry}")});
                 let delivery = json!(["message", "ro+1", message]);
                 node.tell(&json!({"t": "entry", "entry": entry, "delivery": delivery})).unwrap();
+                node.tell(&json!({"t": "start", "entry": entry})).unwrap();
             }
             let said = |_: &u64| matches!(events.recv_timeout(PATIENCE).unwrap(), Event::Said(_));
             done.send((0..CALLS).filter(said).count()).unwrap();

@@ -1,6 +1,7 @@
 //! `capstan serve`: an account's object, written in JavaScript on the user's own machine.
 
 mod answers;
+mod calls;
 mod chain;
 mod child;
 mod inbox;
@@ -44,6 +45,12 @@ pub(crate) struct Serve {
     /// Time after which a call is rejected that the object has not answered, in seconds. At most a day.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     method_timeout: u64,
+    /// Calls of one method that run at a time. Further ones wait, and other methods go on.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=128))]
+    max_calls_per_method: u16,
+    /// Calls that run at a time of one object that the published one has handed out, such as one for each caller.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=128))]
+    max_calls_per_object: u16,
     /// Directory of the journal [default: serve/ADDRESS in the home].
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -80,7 +87,11 @@ impl Serve {
             names: self.publish,
             imports: imports.collect(),
             max_fee: self.max_fee_per_hour,
-            limit: Duration::from_secs(self.method_timeout),
+            limits: calls::Limits {
+                per_method: self.max_calls_per_method.into(),
+                per_object: self.max_calls_per_object.into(),
+                time: Duration::from_secs(self.method_timeout),
+            },
         };
         service::Service::start(wallet, &dir, options, output, &stop)?.run(&stop)
     }
@@ -104,6 +115,7 @@ const HELP: &str = "\
 Example: capstan serve oracle.js --from carol --publish oracle
 
 The account pays the fee of each answer, so --max-fee-per-hour bounds what callers can cause. An answer is on the chain
-once, also after crashes. A call that a crash interrupted is rejected, unless the file exports `idempotent = true`: then
+once, also after crashes. A method that never answers holds no other: --max-calls-per-method and --max-calls-per-object
+bound what runs at a time, and --method-timeout for how long. A call that a crash interrupted is rejected, unless the file exports `idempotent = true`: then
 its method runs again. While the node is away, it is tried again. Stop with Ctrl-C: what is answered by then is sent at
 the next start.";

@@ -1,6 +1,6 @@
 //! The loop of `capstan serve`: entries of the outbox to the object, and what it says to the chain.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -11,6 +11,7 @@ use capstan_abi::json::delivery_to_json;
 use capstan_client::{ClientError, Delivery, OutboxEntry, Wallet};
 use serde_json::{Value, json};
 
+use super::calls::{Call, Calls, Limits, MAX_RUNNING};
 use super::chain::{Chain, Fate, Flight};
 use super::child::Node;
 use super::inbox::{self, Event};
@@ -23,8 +24,8 @@ use crate::output::Output;
 pub(super) const ROOT: &str = "ro+1000000";
 /// Objects get numbers above this.
 const FIRST_NUMBER: u64 = 1_000_000;
-/// Calls that run or wait to be answered at a time. Further ones stay in the outbox.
-const MAX_RUNNING: usize = 64;
+/// Entries that the follower may give before they are looked at.
+const MAX_GRANTED: usize = 64;
 /// Interval of the timeouts.
 const STEP: Duration = Duration::from_millis(100);
 /// Interval of looks at a transaction.
@@ -39,7 +40,7 @@ pub(super) struct Options {
     pub(super) names: Vec<String>,
     pub(super) imports: Vec<String>,
     pub(super) max_fee: u64,
-    pub(super) limit: Duration,
+    pub(super) limits: Limits,
 }
 
 /// The purpose of a transaction.
@@ -61,7 +62,7 @@ pub(super) struct Service {
     granted: usize,
     /// The last entry that was read.
     seen: u64,
-    pub(super) running: BTreeMap<u64, Instant>,
+    pub(super) calls: Calls,
     pub(super) sends: VecDeque<Value>,
     pub(super) flight: Option<(Flight, Cargo)>,
     /// The last transaction had answers. Messages take turns with them.
@@ -91,18 +92,18 @@ impl Service {
         let flight = Chain::resume(&journal)?.map(|(flight, pending)| (flight, Cargo::of(pending)));
         journal.interrupted(node.idempotent);
         journal.save()?;
-        let (permits, taken) = sync_channel(MAX_RUNNING);
+        let (permits, taken) = sync_channel(MAX_GRANTED);
         let mut service = Self {
             seen: journal.record.acknowledged,
             chain,
             journal,
             node,
             output,
-            limit: options.limit,
+            limit: options.limits.time,
             events,
             permits,
             granted: 0,
-            running: BTreeMap::new(),
+            calls: Calls::new(options.limits),
             sends: VecDeque::new(),
             flight,
             answered_last: false,
@@ -141,6 +142,7 @@ impl Service {
             }
             self.node.watch(self.limit)?;
             self.time_out()?;
+            self.begin()?;
             self.transact()?;
         }
         let acknowledged = self.journal.record.acknowledged;
@@ -154,8 +156,11 @@ impl Service {
         if self.is_behind() {
             return;
         }
-        let busy = self.running.len() + self.journal.record.answers.len();
-        while self.granted + busy < MAX_RUNNING && self.node.has_room() {
+        let busy = self.calls.running() + self.journal.record.answers.len();
+        while self.granted < MAX_GRANTED
+            && self.granted + busy < MAX_RUNNING
+            && self.node.has_room()
+        {
             if self.permits.try_send(()).is_err() {
                 return;
             }
@@ -199,29 +204,40 @@ impl Service {
         if record.done.contains(&number) || record.answers.contains_key(&number) {
             return Ok(());
         }
-        if let Delivery::Message { message, .. } = &delivery {
-            record.started.insert(number, message.result.clone());
-            self.journal.save()?;
-            planted("started");
-            self.running.insert(number, Instant::now());
-            let text = format!("call: {}", outbox::line(number, &delivery));
-            let mut call = outbox::record(number, &delivery);
-            // The fields say the same.
-            call["delivery"].take();
-            self.say("call", call, &text);
-        } else {
-            record.done.insert(number);
+        match call_of(number, &delivery) {
+            Some(call) => {
+                if let Err((call, why)) = self.calls.add(number, call) {
+                    self.journal.record.started.insert(number, call.promise);
+                    return self.reject(number, &why);
+                }
+            }
+            None => drop(record.done.insert(number)),
         }
         let delivery = delivery_to_json(&delivery);
-        self.node.tell(&json!({"t": "entry", "entry": number, "delivery": delivery}))
+        self.node.tell(&json!({"t": "entry", "entry": number, "delivery": delivery}))?;
+        self.begin()
+    }
+
+    /// Begins the calls that may run. The object's program has read them already, since what comes after them in the
+    /// outbox may settle promises that they bring.
+    fn begin(&mut self) -> anyhow::Result<()> {
+        // Answers that wait to be sent count as if their calls still ran.
+        while self.node.has_room()
+            && self.calls.running() + self.journal.record.answers.len() < MAX_RUNNING
+            && let Some((number, call)) = self.calls.begin()
+        {
+            self.journal.record.started.insert(number, call.promise);
+            self.journal.save()?;
+            planted("started");
+            self.say("call", call.record, &call.text);
+            self.node.tell(&json!({"t": "start", "entry": number}))?;
+        }
+        Ok(())
     }
 
     fn time_out(&mut self) -> anyhow::Result<()> {
-        let limit = self.limit;
-        let late = self.running.iter().filter(|(_, began)| began.elapsed() > limit);
-        let late: Vec<u64> = late.map(|(number, _)| *number).collect();
-        for number in late {
-            let why = format!("the account's object did not answer within {limit:?}");
+        for number in self.calls.late() {
+            let why = format!("the account's object did not answer within {:?}", self.limit);
             self.reject(number, &why)?;
         }
         Ok(())
@@ -351,6 +367,24 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// Returns the call of an entry, unless it is another one.
+fn call_of(number: u64, delivery: &Delivery) -> Option<Call> {
+    let Delivery::Message { target, message } = delivery else { return None };
+    let mut record = outbox::record(number, delivery);
+    // The fields say the same.
+    record["delivery"].take();
+    Some(Call {
+        // One that is no text is refused before it runs.
+        method: record["method"].as_str().unwrap_or_default().to_owned(),
+        object: (target != ROOT).then(|| target.clone()),
+        text: format!("call: {}", outbox::line(number, delivery)),
+        record,
+        // The program holds it, too.
+        bytes: 3 * message.methargs.body.len(),
+        promise: message.result.clone(),
+    })
 }
 
 impl Cargo {

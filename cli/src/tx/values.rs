@@ -1,11 +1,14 @@
 //! The values, references, amounts and bundles on the command line of a transaction.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use capstan_abi::{BundleKind, CapData};
-use capstan_client::{Amount, Args, Bundle, DENOM};
+use capstan_client::{Amount, Args, DENOM};
 use capstan_passable::notation::BadNotation;
 use serde_json::{Value, json};
 
+use crate::bundle::read_file;
 use crate::failure::usage;
 use crate::passable;
 
@@ -17,10 +20,8 @@ pub(crate) fn bundle_id(text: &str) -> anyhow::Result<String> {
     if BundleKind::from_id(text).is_some() {
         return Ok(text.to_owned());
     }
-    match std::fs::read(text) {
-        Ok(bytes) => {
-            Ok(Bundle::from_file_bytes(&bytes).with_context(|| text.to_owned())?.id.into())
-        }
+    match std::fs::metadata(text) {
+        Ok(_) => Ok(read_file(Path::new(text))?.id.into()),
         Err(error) => Err(usage(format!(
             "{text:?} is neither a bundle's id (b1-…, w1-…) nor a file: {error}"
         ))),

@@ -5,6 +5,7 @@
 
 pub mod gateway;
 pub mod guide;
+pub mod h2;
 pub mod serve;
 
 use std::collections::BTreeSet;

@@ -28,7 +28,7 @@ use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, Consensu
 
 use super::history::{History, result_bytes};
 use super::merkle::sha256;
-use super::tx_index::Index;
+use super::{block_index, tx_index};
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 pub(super) const BLOCKS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("blocks");
@@ -46,6 +46,9 @@ pub(super) const BLOCK_EVENTS: TableDefinition<'_, &[u8], ()> =
 
 /// The version of the layout above.
 const FORMAT: &[u8] = b"2";
+
+/// The event index.
+pub(crate) type TxEvents = redb::ReadOnlyTable<&'static [u8], ()>;
 
 /// Position of a transaction: the height of its block and its index in the block.
 pub(crate) type TxPosition = (i64, u32);
@@ -220,12 +223,12 @@ impl BlockStore {
                     continue;
                 }
                 txs.insert(hash.as_slice(), (height, index))?;
-                for key in Index::Txs.keys((height, index), &result.events) {
+                for key in tx_index::keys((height, index), &result.events) {
                     events.insert(key.as_slice(), ())?;
                 }
             }
             let mut events = write.open_table(BLOCK_EVENTS)?;
-            for key in Index::Blocks.keys((height, 0), &results.events) {
+            for key in block_index::keys(height, &results.events) {
                 events.insert(key.as_slice(), ())?;
             }
             stored.insert(height, results.encode_to_vec().as_slice())?;
@@ -311,17 +314,35 @@ impl BlockStore {
         Ok(table.get(hash)?.map(|position| position.value()))
     }
 
-    /// Calls `visit` with the keys of an index that start with `prefix`, in order, for as long as it returns true.
-    pub(crate) fn scan_events(
+    /// Returns the event index as it is now.
+    pub(crate) fn tx_events(&self) -> Result<TxEvents, BlockStoreError> {
+        Ok(self.database.begin_read()?.open_table(TX_EVENTS)?)
+    }
+
+    /// Calls `visit` with the keys of the event index that start with `prefix`, in order, for as long as it returns true.
+    pub(crate) fn scan_tx_events(
         &self,
-        index: Index,
+        prefix: &[u8],
+        visit: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), BlockStoreError> {
+        self.scan(TX_EVENTS, prefix, visit)
+    }
+
+    /// Does the same in the event index of blocks.
+    pub(crate) fn scan_block_events(
+        &self,
+        prefix: &[u8],
+        visit: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), BlockStoreError> {
+        self.scan(BLOCK_EVENTS, prefix, visit)
+    }
+
+    fn scan(
+        &self,
+        table: TableDefinition<'static, &'static [u8], ()>,
         prefix: &[u8],
         mut visit: impl FnMut(&[u8]) -> bool,
     ) -> Result<(), BlockStoreError> {
-        let table = match index {
-            Index::Txs => TX_EVENTS,
-            Index::Blocks => BLOCK_EVENTS,
-        };
         let table = self.database.begin_read()?.open_table(table)?;
         for entry in table.range(prefix..)? {
             let (key, _) = entry?;

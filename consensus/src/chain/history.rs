@@ -15,7 +15,7 @@ use super::block_store::{
     SEEN_COMMITS, TX_EVENTS, TXS, decode,
 };
 use super::merkle::sha256;
-use super::tx_index::Index;
+use super::{block_index, tx_index};
 
 const BLOCK_BYTES: TableDefinition<'_, i64, u64> = TableDefinition::new("block_bytes");
 
@@ -91,13 +91,13 @@ fn remove(write: &WriteTransaction, height: i64) -> Result<(), BlockStoreError> 
     let (mut txs, mut events) = (write.open_table(TXS)?, write.open_table(TX_EVENTS)?);
     let results = results.unwrap_or_default();
     let mut block_events = write.open_table(BLOCK_EVENTS)?;
-    for key in Index::Blocks.keys((height, 0), &results.events) {
+    for key in block_index::keys(height, &results.events) {
         block_events.remove(key.as_slice())?;
     }
     let data = block.and_then(|block| block.data).map(|data| data.txs).unwrap_or_default();
     for (index, (tx, result)) in (0_u32..).zip(data.iter().zip(&results.tx_results)) {
         let position = (height, index);
-        for key in Index::Txs.keys(position, &result.events) {
+        for key in tx_index::keys(position, &result.events) {
             events.remove(key.as_slice())?;
         }
         let hash = sha256(tx);
@@ -138,9 +138,9 @@ pub(super) fn result_bytes(block: &Block, results: &ResponseFinalizeBlock) -> u6
     let height = block.header.as_ref().map_or(0, |header| header.height);
     let entries = |keys: Vec<Vec<u8>>| keys.iter().map(|key| key.len() + ENTRY_BYTES).sum::<usize>();
     let mut bytes =
-        results.encoded_len() + entries(Index::Blocks.keys((height, 0), &results.events));
+        results.encoded_len() + entries(block_index::keys(height, &results.events));
     for (index, result) in (0_u32..).zip(&results.tx_results) {
-        bytes += TX_BYTES + entries(Index::Txs.keys((height, index), &result.events));
+        bytes += TX_BYTES + entries(tx_index::keys((height, index), &result.events));
     }
     bytes as u64
 }
@@ -196,7 +196,7 @@ mod tests {
     fn count(store: &BlockStore, prefix: &[u8]) -> usize {
         let mut found = 0;
         store
-            .scan_events(Index::Txs, prefix, |_| {
+            .scan_tx_events(prefix, |_| {
                 found += 1;
                 true
             })

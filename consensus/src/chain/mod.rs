@@ -1,6 +1,7 @@
 //! The chain of one validator: how its blocks are made, executed, stored and found again.
 
 pub(crate) mod abci;
+pub(crate) mod block_index;
 pub(crate) mod block_store;
 pub(crate) mod commit;
 mod error;
@@ -12,7 +13,9 @@ pub(crate) mod merkle;
 pub(crate) mod params;
 pub(crate) mod query;
 mod query_syntax;
+pub(crate) mod tx_events;
 pub(crate) mod tx_index;
+pub(crate) mod tx_search;
 pub(crate) mod versions;
 
 pub use block_store::BlockStoreError;

@@ -177,6 +177,27 @@ impl Condition {
         }
     }
 
+    /// Returns the text that a value in an index must be equal to, if the condition asks for one. Heights are compared as
+    /// numbers instead.
+    pub(crate) fn exact_text(&self) -> Option<&str> {
+        let is_text = self.is_equality() && (self.key != "tx.height" || self.integer_bounds().is_none());
+        is_text.then_some(self.argument.as_str())
+    }
+
+    /// Returns the lowest and the highest integer that fulfil the condition, if it compares with an integer.
+    pub(crate) fn integer_bounds(&self) -> Option<(i128, i128)> {
+        let Test::Compare(comparison, Operand::Number(Number::Integer(number))) = &self.test else {
+            return None;
+        };
+        Some(match comparison {
+            Comparison::Equal => (*number, *number),
+            Comparison::Less => (i128::MIN, number.saturating_sub(1)),
+            Comparison::LessOrEqual => (i128::MIN, *number),
+            Comparison::Greater => (number.saturating_add(1), i128::MAX),
+            Comparison::GreaterOrEqual => (*number, i128::MAX),
+        })
+    }
+
     /// Returns the height that the argument names, without its decimals.
     #[allow(clippy::cast_possible_truncation)] // as CometBFT does
     pub(crate) fn height(&self) -> Option<i64> {

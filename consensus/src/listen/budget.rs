@@ -1,56 +1,179 @@
-//! The memory that bodies of requests and answers may take together.
+//! The memory that bodies of requests and answers may take together, and the share that one client may have of it.
+//!
+//! A connection has a little memory of its own, which nobody else can take. So small requests and answers always go. What
+//! is larger comes from the rest, of which one connection and one address have a share only.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The unit in which bytes are counted.
-const UNIT: usize = 1024;
+/// Most bytes that a connection has for itself.
+const OWN_BYTES: usize = 64 << 10;
+/// The part of all memory that is kept for what connections have for themselves, as a divisor.
+const OWN_PART: usize = 8;
+/// The part of an address's share that one connection may have, as a divisor.
+const CONNECTION_PART: usize = 2;
 
 /// A number of bytes of which parts are reserved. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    free: Arc<Semaphore>,
-    units: usize,
+    bounds: BudgetBounds,
+    state: Arc<Mutex<State>>,
+    next: Arc<AtomicU64>,
+}
+
+/// The bounds of a [`Budget`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetBounds {
+    /// All bytes.
+    pub bytes: usize,
+    /// Maximum number of connections that share them.
+    pub connections: usize,
+    /// The part that the connections of one address may have together, in percent.
+    pub address_percent: u8,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Reserved bytes, those that connections have for themselves included.
+    used: usize,
+    /// Reserved bytes of the part that all share.
+    shared: usize,
+    /// The part of `shared` of each address.
+    addresses: BTreeMap<IpAddr, usize>,
+    /// The bytes of each connection: its own, and its part of `shared`.
+    connections: BTreeMap<u64, Amount>,
+}
+
+/// Bytes that a connection has for itself, and those of the part that all share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Amount {
+    own: usize,
+    shared: usize,
+}
+
+/// What one connection may have of a [`Budget`]. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Share {
+    budget: Budget,
+    address: IpAddr,
+    connection: u64,
 }
 
 /// A part of a [`Budget`]. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Reserved {
-    permit: OwnedSemaphorePermit,
+    share: Share,
+    amount: Amount,
 }
 
 impl Reserved {
     /// Reserves as much as is missing for `bytes` in all. Returns false if so much is not free.
-    pub fn grow(&mut self, budget: &Budget, bytes: usize) -> bool {
-        let missing = bytes.saturating_sub(self.permit.num_permits().saturating_mul(UNIT));
-        match budget.reserve(missing) {
-            Some(more) => {
-                self.permit.merge(more.permit);
-                true
-            }
-            None => false,
-        }
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        let missing = bytes.saturating_sub(self.amount.own + self.amount.shared);
+        let more = self.share.take(missing, self.amount.shared);
+        let Some(Amount { own, shared }) = more else { return false };
+        self.amount.own += own;
+        self.amount.shared += shared;
+        true
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.share.give_back(self.amount);
     }
 }
 
 impl Budget {
-    /// Makes a budget of `bytes`.
-    pub fn new(bytes: usize) -> Self {
-        let units = bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
-        Self { free: Arc::new(Semaphore::new(units)), units }
+    /// Makes a budget.
+    pub fn new(bounds: BudgetBounds) -> Self {
+        Self { bounds, state: Arc::default(), next: Arc::default() }
     }
 
-    /// Reserves room for `bytes`. Returns `None` if so much is not free.
-    pub fn reserve(&self, bytes: usize) -> Option<Reserved> {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
-        Arc::clone(&self.free).try_acquire_many_owned(units).ok().map(|permit| Reserved { permit })
+    /// Returns the share of a new connection of an address.
+    pub fn share(&self, address: IpAddr) -> Share {
+        let connection = self.next.fetch_add(1, Ordering::Relaxed);
+        Share { budget: self.clone(), address, connection }
     }
 
     /// Returns the number of reserved bytes.
     pub fn used(&self) -> usize {
-        (self.units - self.free.available_permits()) * UNIT
+        self.state().used
+    }
+
+    // What the lock guards is whole whenever it is free.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BudgetBounds {
+    /// Returns the bytes that a connection has for itself.
+    fn own(&self) -> usize {
+        (self.bytes / OWN_PART / self.connections.max(1)).min(OWN_BYTES)
+    }
+
+    /// Returns the bytes that all connections share.
+    fn shared(&self) -> usize {
+        self.bytes - self.own() * self.connections.max(1)
+    }
+
+    fn of_address(&self) -> usize {
+        self.shared() / 100 * usize::from(self.address_percent.min(100))
+    }
+}
+
+impl Share {
+    /// Reserves room for `bytes`. Returns `None` if so much is not free for this connection.
+    pub fn reserve(&self, bytes: usize) -> Option<Reserved> {
+        self.take(bytes, 0).map(|amount| Reserved { share: self.clone(), amount })
+    }
+
+    /// Takes bytes, for something that has `before` of the shared ones already.
+    fn take(&self, bytes: usize, before: usize) -> Option<Amount> {
+        let (bounds, mut state) = (self.budget.bounds, self.budget.state());
+        let used = state.used.checked_add(bytes).filter(|used| *used <= bounds.bytes)?;
+        let mine = state.connections.get(&self.connection).copied().unwrap_or_default();
+        if mine.own.saturating_add(bytes) <= bounds.own() {
+            state.used = used;
+            state.connections.entry(self.connection).or_default().own += bytes;
+            return Some(Amount { own: bytes, shared: 0 });
+        }
+        let shared = state.shared.checked_add(bytes).filter(|all| *all <= bounds.shared())?;
+        let of_address = state.addresses.get(&self.address).copied().unwrap_or(0);
+        // One thing alone may have more than the share: otherwise nobody could get a large answer.
+        let fits = |held: usize, most: usize| held <= before || held.saturating_add(bytes) <= most;
+        if !fits(of_address, bounds.of_address())
+            || !fits(mine.shared, bounds.of_address() / CONNECTION_PART)
+        {
+            return None;
+        }
+        (state.used, state.shared) = (used, shared);
+        *state.addresses.entry(self.address).or_default() += bytes;
+        state.connections.entry(self.connection).or_default().shared += bytes;
+        Some(Amount { own: 0, shared: bytes })
+    }
+
+    fn give_back(&self, Amount { own, shared }: Amount) {
+        let mut state = self.budget.state();
+        state.used -= own + shared;
+        state.shared -= shared;
+        if let Some(held) = state.addresses.get_mut(&self.address) {
+            *held -= shared;
+            if *held == 0 {
+                state.addresses.remove(&self.address);
+            }
+        }
+        if let Some(held) = state.connections.get_mut(&self.connection) {
+            *held = Amount { own: held.own - own, shared: held.shared - shared };
+            if *held == Amount::default() {
+                state.connections.remove(&self.connection);
+            }
+        }
     }
 }
 
@@ -76,31 +199,73 @@ pub fn held<T: Send + 'static>(bytes: impl Into<Vec<u8>>, what: T) -> Bytes {
 mod tests {
     use super::*;
 
+    const KIB: usize = 1 << 10;
+
+    /// Ten connections have 12 KiB each, and share 904 KiB.
+    fn budget(address_percent: u8) -> Budget {
+        Budget::new(BudgetBounds { bytes: 1024 * KIB, connections: 10, address_percent })
+    }
+
+    fn address(last: u8) -> IpAddr {
+        [10, 0, 0, last].into()
+    }
+
     #[test]
     fn what_is_reserved_is_free_again_when_the_last_bytes_are_dropped() {
-        let budget = Budget::new(10 * UNIT);
-        let first = budget.reserve(6 * UNIT).unwrap();
-        assert!(budget.reserve(4 * UNIT + 1).is_none());
-        assert_eq!(budget.used(), 6 * UNIT);
+        let budget = budget(100);
+        let share = budget.share(address(1));
+        let first = share.reserve(600 * KIB).unwrap();
+        assert!(budget.share(address(2)).reserve(400 * KIB).is_none());
+        assert_eq!(budget.used(), 600 * KIB);
         let bytes = held("text", first);
         let copy = bytes.clone();
         drop(bytes);
-        assert_eq!((budget.used(), copy.as_ref()), (6 * UNIT, b"text".as_slice()));
+        assert_eq!((budget.used(), copy.as_ref()), (600 * KIB, b"text".as_slice()));
         drop(copy);
         assert_eq!(budget.used(), 0);
-        assert!(budget.reserve(usize::MAX).is_none());
+        assert!(share.reserve(usize::MAX).is_none());
+        let state = budget.state();
+        assert!(state.addresses.is_empty() && state.connections.is_empty());
     }
 
     #[test]
     fn what_grows_reserves_what_is_missing() {
-        let budget = Budget::new(10 * UNIT);
-        let mut reserved = budget.reserve(0).unwrap();
-        for (bytes, used) in [(1, 1), (UNIT, 1), (UNIT + 1, 2), (10 * UNIT, 10)] {
-            assert!(reserved.grow(&budget, bytes));
-            assert_eq!(budget.used(), used * UNIT);
+        let budget = budget(100);
+        let mut reserved = budget.share(address(1)).reserve(0).unwrap();
+        for bytes in [1, KIB, 13 * KIB, 14 * KIB, 700 * KIB] {
+            assert!(reserved.grow(bytes));
+            assert_eq!(budget.used(), bytes);
         }
-        assert!(!reserved.grow(&budget, 10 * UNIT + 1));
+        assert!(!reserved.grow(1024 * KIB));
         drop(reserved);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn an_address_and_a_connection_have_a_share_and_small_things_always_go() {
+        let budget = budget(50);
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            let share = budget.share(address(1));
+            held.extend((0..40).map_while(|_| share.reserve(20 * KIB)));
+        }
+        // Two connections took half of the address's share each, and the address has no more than its half.
+        assert_eq!(held.len(), 2 * 11);
+        let other = budget.share(address(2)).reserve(400 * KIB);
+        assert!(other.is_some());
+        let third = budget.share(address(3));
+        assert!(third.reserve(200 * KIB).is_none(), "all is taken");
+        let small: Vec<_> = (0..20).map_while(|_| third.reserve(KIB)).collect();
+        assert!(small.len() >= 12);
+    }
+
+    #[test]
+    fn one_thing_alone_may_have_more_than_a_share() {
+        let budget = budget(10);
+        let share = budget.share(address(1));
+        let large = share.reserve(500 * KIB).unwrap();
+        assert!(share.reserve(100 * KIB).is_none());
+        drop(large);
+        assert!(share.reserve(100 * KIB).is_some());
     }
 }

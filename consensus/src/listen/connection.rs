@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::clients::Seat;
 use super::counted::Counted;
 use super::quotes::Stream;
 
@@ -31,18 +31,14 @@ pub(crate) struct Connection<S> {
     /// The time since which the client keeps the connection from writing, and the bytes that were written since. `None`
     /// when all is written.
     slow: Option<(Instant, usize)>,
-    _open: (Counted, OwnedSemaphorePermit),
+    open: (Counted, Seat),
 }
 
 impl<S> Connection<S> {
     /// Makes a connection that fails when nothing was read or written for the time `idle`.
-    pub(crate) fn new(
-        inner: Stream<S>,
-        idle: Duration,
-        open: (Counted, OwnedSemaphorePermit),
-    ) -> Self {
+    pub(crate) fn new(inner: Stream<S>, idle: Duration, open: (Counted, Seat)) -> Self {
         let deadline = Box::pin(sleep(idle));
-        Self { inner, idle, deadline, slow: None, _open: open }
+        Self { inner, idle, deadline, slow: None, open }
     }
 
     fn progress(&mut self) {
@@ -56,6 +52,9 @@ impl<S> Connection<S> {
         outcome: Poll<io::Result<usize>>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        if matches!(outcome, Poll::Ready(Ok(1..))) {
+            self.open.1.client.took();
+        }
         match (&outcome, &mut self.slow) {
             (Poll::Ready(Ok(count)), Some((since, bytes))) => {
                 *bytes += *count;
@@ -149,15 +148,16 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
-    use tokio::sync::Semaphore;
 
+    use super::super::Bounds;
+    use super::super::clients::Clients;
     use super::*;
 
     const IDLE: Duration = Duration::from_millis(100);
 
     async fn connection<S>(stream: S) -> Connection<S> {
-        let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
-        let open = (Counted::new(&Arc::<AtomicUsize>::default(), 1), permit);
+        let seat = Clients::new(Bounds::test(1, 100)).admit([127, 0, 0, 1].into()).await.unwrap();
+        let open = (Counted::new(&Arc::<AtomicUsize>::default(), 1), seat);
         Connection::new(Stream::new(stream), IDLE, open)
     }
 

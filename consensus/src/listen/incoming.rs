@@ -9,7 +9,8 @@ use axum::http::header;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use super::budget::{Budget, Reserved};
+use super::budget::Reserved;
+use super::call::Call;
 use super::connection::time_for;
 
 /// Bodies that are too large are read and discarded up to so many times the limit.
@@ -25,14 +26,12 @@ pub struct Incoming {
 }
 
 /// The bounds of bodies.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Intake {
     /// Maximum size of a body, in bytes.
     pub most: usize,
     /// Time for which a body may take. It has a second more for each 64 KiB.
     pub idle: Duration,
-    /// Memory for bodies and answers.
-    pub budget: Budget,
 }
 
 /// Reason why a body was not read to its end.
@@ -41,8 +40,8 @@ pub enum Unread {
     /// The body is longer than allowed.
     #[error("the request has more than {0} bytes")]
     TooLarge(usize),
-    /// The budget has no room for the body.
-    #[error("no memory is left for the request")]
+    /// The connection's share of the budget has no room for the body.
+    #[error("no memory is left for the request: try again later")]
     Busy,
     /// The body came too slowly.
     #[error("the request came too slowly")]
@@ -52,11 +51,12 @@ pub enum Unread {
     Broken(String),
 }
 
-/// Reads the body of a request. What is announced and does not come takes no memory.
+/// Reads the body of a request, which counts as the work of its connection from then on. What is announced and does not
+/// come takes no memory.
 ///
 /// # Errors
 /// The [`Unread`] that says why the body was not read to its end.
-pub async fn read(intake: &Intake, request: Request) -> Result<Incoming, Unread> {
+pub async fn read(intake: &Intake, call: &Call, request: Request) -> Result<Incoming, Unread> {
     let most = intake.most;
     let is_too_large = announced(&request).is_some_and(|length| length > most);
     let mut parts = Parts {
@@ -67,24 +67,25 @@ pub async fn read(intake: &Intake, request: Request) -> Result<Incoming, Unread>
     };
     let read = match is_too_large {
         true => Err(Unread::TooLarge(most)),
-        false => collect(&intake.budget, &mut parts, most).await,
+        false => collect(call, &mut parts, most).await,
     };
     if read.as_ref().is_err_and(|unread| *unread == Unread::TooLarge(most)) {
         parts.discard(most.saturating_mul(DISCARDED)).await;
     }
+    call.begin();
     read
 }
 
-async fn collect(budget: &Budget, parts: &mut Parts, most: usize) -> Result<Incoming, Unread> {
+async fn collect(call: &Call, parts: &mut Parts, most: usize) -> Result<Incoming, Unread> {
     let mut bytes = Vec::new();
-    let mut reserved = budget.reserve(0).ok_or(Unread::Busy)?;
+    let mut reserved = call.reserve(0).ok_or(Unread::Busy)?;
     while let Some(part) = parts.next().await? {
         let length = bytes.len() + part.len();
         if length > most {
             return Err(Unread::TooLarge(most));
         }
         // A vector that grows may have twice as much room as it needs.
-        if !reserved.grow(budget, length.saturating_mul(2).min(most)) {
+        if !reserved.grow(length.saturating_mul(2).min(most)) {
             return Err(Unread::Busy);
         }
         bytes.extend_from_slice(&part);

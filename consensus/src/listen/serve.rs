@@ -5,14 +5,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::Bounds;
+use super::call;
+use super::clients::Seat;
 use super::connection::Connection;
 use super::counted::Counted;
 use super::quotes;
@@ -29,23 +31,24 @@ const SEND_BUFFER: usize = 64 << 10;
 /// Streams that a client resets, or that it makes fail, before its connection is closed.
 const MAX_RESETS: usize = 20;
 
-/// Answers the requests of one connection until it ends. A WebSocket takes the connection over, with its permit.
-pub(super) async fn http1(
-    stream: TcpStream,
-    router: Router,
-    bounds: Bounds,
-    permit: OwnedSemaphorePermit,
-) {
+/// Answers the requests of one connection until it ends. A WebSocket takes the connection over, with its seat.
+pub(super) async fn http1(stream: TcpStream, router: Router, bounds: Bounds, seat: Seat) {
     let counted = Counted::new(&bounds.open, 1);
+    let client = Arc::clone(&seat.client);
+    let router = router.layer(from_fn_with_state(Arc::clone(&client), call::attach));
     let stream = quotes::Stream::new(stream);
-    let stream = Connection::new(stream, bounds.idle, (counted, permit));
+    let stream = Connection::new(stream, bounds.idle, (counted, seat));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.idle)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .with_upgrades()
-        .await;
-    note(served, &bounds);
+        .with_upgrades();
+    tokio::select! {
+        served = served => note(served, &bounds),
+        () = client.must_end(bounds.first) => {
+            bounds.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Answers the requests of one connection until it ends. A connection without requests is closed, even if its client
@@ -54,14 +57,17 @@ pub(super) async fn http2(
     stream: TcpStream,
     router: Router,
     bounds: Bounds,
-    permit: OwnedSemaphorePermit,
+    seat: Seat,
     most: u32,
 ) {
     let counted = Counted::new(&bounds.open, 1);
+    let client = Arc::clone(&seat.client);
     let stream = quotes::Stream::unchanged(stream);
-    let stream = Connection::new(stream, bounds.idle, (counted, permit));
+    let stream = Connection::new(stream, bounds.idle, (counted, seat));
     let streams = Arc::new(Streams::default());
-    let router = router.layer(Extension(Arc::clone(&streams)));
+    let router = router
+        .layer(Extension(Arc::clone(&streams)))
+        .layer(from_fn_with_state(Arc::clone(&client), call::attach));
     let served = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(most)
@@ -80,6 +86,10 @@ pub(super) async fn http2(
             if end == End::Stuck {
                 return;
             }
+        }
+        () = client.must_end(bounds.first) => {
+            bounds.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
         }
     }
     served.as_mut().graceful_shutdown();

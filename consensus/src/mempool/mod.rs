@@ -42,6 +42,9 @@ pub(crate) enum MempoolError {
     Closed,
 }
 
+/// A function that checks a transaction and leaves no trace.
+pub type CheckOnly = Arc<dyn Fn(&[u8]) -> ResponseCheckTx + Send + Sync>;
+
 /// The transactions that wait for a block.
 pub(crate) struct Mempool {
     app: Arc<dyn Abci>,
@@ -51,6 +54,8 @@ pub(crate) struct Mempool {
     gate: Mutex<()>,
     pool: Mutex<Pool>,
     wake: Sender<Command>,
+    /// What checks a transaction that is not to be kept.
+    check: Option<CheckOnly>,
 }
 
 /// Proof that no transaction is being checked.
@@ -90,7 +95,12 @@ impl Mempool {
         let cache =
             Cache { size: limits.cache_size, known: HashSet::new(), order: VecDeque::new() };
         let pool = Mutex::new(Pool { waiting: VecDeque::new(), bytes: 0, cache, params });
-        Self { app, limits, gate: Mutex::new(()), pool, wake }
+        Self { app, limits, gate: Mutex::new(()), pool, wake, check: None }
+    }
+
+    /// Sets what checks a transaction that is not to be kept.
+    pub(crate) fn checking_by(self, check: Option<CheckOnly>) -> Self {
+        Self { check, ..self }
     }
 
     /// Starts the thread that checks transactions in the order of their submission. It ends when the last [`Submitter`]
@@ -144,7 +154,10 @@ impl Mempool {
 
     /// Asks the application about a transaction without keeping it.
     pub(crate) fn check_only(&self, tx: Bytes) -> ResponseCheckTx {
-        self.app.check_tx(RequestCheckTx { tx, r#type: CheckTxType::New.into() })
+        match &self.check {
+            Some(check) => check(&tx),
+            None => self.app.check_tx(RequestCheckTx { tx, r#type: CheckTxType::New.into() }),
+        }
     }
 
     /// Returns the transactions for the next block: the oldest, as far as bytes and gas allow.
@@ -272,7 +285,8 @@ impl Pool {
         hash: Hash,
     ) -> Result<(), MempoolError> {
         self.fits(limits, tx)?;
-        if self.cache.remember(hash) { Ok(()) } else { Err(MempoolError::Known) }
+        let waits = self.waiting.iter().any(|waiting| waiting.hash == hash);
+        if !waits && self.cache.remember(hash) { Ok(()) } else { Err(MempoolError::Known) }
     }
 
     /// Refuses a transaction for which there is no room.

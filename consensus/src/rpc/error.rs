@@ -2,7 +2,7 @@
 
 use crate::chain::BlockStoreError;
 use crate::chain::query::QueryError;
-use crate::chain::tx_index::SearchError;
+use crate::chain::block_index::SearchError;
 use crate::mempool::MempoolError;
 
 /// An error as JSON-RPC has it.

@@ -6,13 +6,12 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{self, Path, RawQuery, State};
+use axum::extract::{self, Extension, Path, RawQuery, State};
 use axum::http::{HeaderMap, Method as HttpMethod, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
 use super::call::{self, Form, Outcome};
 use super::context::RpcContext;
@@ -22,8 +21,9 @@ use super::index;
 use super::methods::{METHODS, Method, WEBSOCKET_METHODS};
 use super::params::Params;
 use super::request::{Request, response, without_id};
+use super::sessions::Sessions;
 use super::{body, uri, websocket};
-use crate::listen::{self, Incoming, Intake, Unread};
+use crate::listen::{self, Call, Incoming, Intake, Unread};
 
 /// Answers that may be kept are good for a day, as in CometBFT.
 const CACHE_CONTROL: &str = "public, max-age=86400";
@@ -35,13 +35,12 @@ const MAX_FORM_BYTES: usize = 64 << 10;
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) node: Arc<RpcContext>,
-    pub(crate) websockets: Arc<Semaphore>,
+    pub(crate) sessions: Arc<Sessions>,
 }
 
 /// Returns the routes of the server.
 pub(crate) fn router(node: Arc<RpcContext>) -> Router {
-    let most = node.limits.max_websockets.min(Semaphore::MAX_PERMITS);
-    let websockets = Arc::new(Semaphore::new(most));
+    let sessions = Arc::new(Sessions::new(&node.limits));
     let cors = middleware::from_fn_with_state(node.cors, cors::mark);
     Router::new()
         .route("/", any(root))
@@ -49,7 +48,7 @@ pub(crate) fn router(node: Arc<RpcContext>) -> Router {
         .route("/metrics", get(metrics))
         .route("/{method}", any(of_uri))
         .fallback(not_found)
-        .with_state(Shared { node, websockets })
+        .with_state(Shared { node, sessions })
         .layer(cors)
 }
 
@@ -105,9 +104,9 @@ pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response {
 }
 
 /// Sends an answer, which counts as pending until it is sent.
-fn send(node: &RpcContext, status: StatusCode, answered: Answered) -> Response {
+fn send(node: &RpcContext, by: &Call, status: StatusCode, answered: Answered) -> Response {
     node.usage.answered(answered.text.len());
-    match node.budget.reserve(answered.text.len()) {
+    match by.reserve(answered.text.len()) {
         Some(reserved) => {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
@@ -128,11 +127,15 @@ fn busy(node: &RpcContext) -> Response {
 }
 
 /// Answers a body with JSON, however it is sent. Without a body, the answer is a page with all methods.
-async fn root(State(shared): State<Shared>, request: extract::Request) -> Response {
+async fn root(
+    State(shared): State<Shared>,
+    Extension(by): Extension<Call>,
+    request: extract::Request,
+) -> Response {
     let node = &shared.node;
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.unwrap_or_default().to_owned();
-    let read = listen::read(&intake(node, node.limits.max_body_bytes), request).await;
+    let read = listen::read(&intake(node, node.limits.max_body_bytes), &by, request).await;
     let Incoming { bytes, reserved: _reserved } = match read {
         Ok(incoming) => incoming,
         Err(unread) => return unreadable(node, &unread),
@@ -146,7 +149,7 @@ async fn root(State(shared): State<Shared>, request: extract::Request) -> Respon
     };
     drop(bytes);
     match answer_all(node, value).await {
-        Ok(Some(answered)) => send(node, StatusCode::OK, answered),
+        Ok(Some(answered)) => send(node, &by, StatusCode::OK, answered),
         Ok(None) => StatusCode::OK.into_response(),
         Err((error, is_failure)) => refused(node, error, is_failure),
     }
@@ -164,7 +167,7 @@ fn refused(node: &RpcContext, error: RpcError, is_failure: bool) -> Response {
 }
 
 fn intake(node: &RpcContext, most: usize) -> Intake {
-    Intake { most, idle: node.limits.idle_timeout, budget: node.budget.clone() }
+    Intake { most, idle: node.limits.idle_timeout }
 }
 
 fn unreadable(node: &RpcContext, unread: &Unread) -> Response {
@@ -185,6 +188,7 @@ fn unreadable(node: &RpcContext, unread: &Unread) -> Response {
 /// Answers a call whose arguments are in the URI, or in a form.
 async fn of_uri(
     State(shared): State<Shared>,
+    Extension(by): Extension<Call>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     request: extract::Request,
@@ -203,7 +207,7 @@ async fn of_uri(
     let mut given = uri::pairs(&query.unwrap_or_default());
     given.retain(|(_, value)| !value.is_empty());
     if is_form(&request) {
-        match listen::read(&intake(node, MAX_FORM_BYTES), request).await {
+        match listen::read(&intake(node, MAX_FORM_BYTES), &by, request).await {
             Ok(form) => given.extend(uri::pairs(&String::from_utf8_lossy(&form.bytes))),
             Err(unread) => return unreadable(node, &unread),
         }
@@ -224,7 +228,7 @@ async fn of_uri(
         let error = RpcError::answer_too_large(most);
         return json_response(StatusCode::INTERNAL_SERVER_ERROR, &without_id(Err(error)));
     }
-    send(node, status, Answered { text, is_cacheable })
+    send(node, &by, status, Answered { text, is_cacheable })
 }
 
 fn is_form(request: &extract::Request) -> bool {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::listen::BudgetBounds;
+
 /// The bounds of the JSON-RPC of [`solo`](crate::solo).
 #[derive(Clone, Copy, Debug)]
 pub struct RpcLimits {
@@ -15,8 +17,14 @@ pub struct RpcLimits {
     pub max_answer_bytes: usize,
     /// Maximum size of all bodies and answers together that are in memory, in bytes. What comes on top is refused.
     pub max_pending_bytes: usize,
-    /// Maximum number of open connections, WebSockets included. Further ones wait to be accepted.
+    /// Maximum number of open connections, WebSockets included. For a further one, the one that is idle longest is
+    /// closed.
     pub max_connections: usize,
+    /// The part of the connections, of the WebSockets and of the memory for bodies and answers that one address may
+    /// have, in percent.
+    pub max_address_percent: u8,
+    /// Time in which the first request of a connection must begin.
+    pub first_request_timeout: Duration,
     /// Time without a byte in either direction after which a connection is closed, and time for which the header of
     /// a request may take. A body and an answer have so long, and a second more for each 64 KiB that were moved. It must
     /// be longer than `commit_timeout`.
@@ -33,6 +41,15 @@ pub struct RpcLimits {
 }
 
 impl RpcLimits {
+    /// Returns the bounds of the memory for bodies and answers.
+    pub(crate) fn budget(&self) -> BudgetBounds {
+        BudgetBounds {
+            bytes: self.max_pending_bytes,
+            connections: self.max_connections,
+            address_percent: self.max_address_percent,
+        }
+    }
+
     /// Returns the maximum size of a message from a WebSocket's client, in bytes. The library holds a message until it is
     /// complete, so the largest messages of all clients together have to fit into `max_pending_bytes`.
     pub fn websocket_message_bytes(&self) -> usize {
@@ -50,6 +67,8 @@ impl Default for RpcLimits {
             max_answer_bytes: 32 << 20,
             max_pending_bytes: 256 << 20,
             max_connections: 500,
+            max_address_percent: 50,
+            first_request_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             max_websockets: 100,
             max_subscriptions: 5,

@@ -24,6 +24,7 @@ mod request;
 mod rounds;
 mod search;
 mod server;
+mod sessions;
 mod txs;
 mod uri;
 pub(crate) mod usage;

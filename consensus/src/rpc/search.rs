@@ -8,52 +8,71 @@ use super::context::RpcContext;
 use super::error::RpcError;
 use super::params::Params;
 use super::txs::tx_at;
-use crate::chain::block_store::TxPosition;
+use super::values::hex;
 use crate::chain::query::Query;
-use crate::chain::tx_index::Index;
+use crate::chain::tx_events::Order;
+use crate::chain::{block_index, tx_search};
 
 pub(crate) fn txs(node: &RpcContext, params: &Params) -> Answer {
-    let found = found(node, params, Index::Txs, "asc")?;
+    let query = Query::parse(params.text("query"))?;
+    check_hash(&query)?;
+    let order = order(params, Order::Ascending)?;
+    let head = node.feed.head().height;
+    let tx_search::Found { positions, cut } =
+        tx_search::search(&node.store, &query, order, head)?;
     let prove = params.flag("prove");
-    let txs = page(node, params, &found, |at| tx_at(node, at, prove))?;
-    Ok(json!({"txs": txs, "total_count": found.len().to_string()}))
+    let txs = page(node, params, &positions, |at| tx_at(node, at, prove))?;
+    let mut answer = json!({"txs": txs, "total_count": positions.len().to_string()});
+    // CometBFT has no such field, and its clients pass it over.
+    if let Some(height) = cut {
+        answer["cut_at_height"] = height.to_string().into();
+    }
+    Ok(answer)
 }
 
 pub(crate) fn blocks(node: &RpcContext, params: &Params) -> Answer {
-    let found = found(node, params, Index::Blocks, "desc")?;
-    let blocks = page(node, params, &found, |(height, _)| block_at(node, height))?;
+    let query = Query::parse(params.text("query"))?;
+    let head = node.feed.head().height;
+    let mut found = block_index::search(&node.store, &query)?;
+    found.retain(|height| *height <= head);
+    if order(params, Order::Descending)? == Order::Descending {
+        found.reverse();
+    }
+    let blocks = page(node, params, &found, |height| block_at(node, height))?;
     Ok(json!({"blocks": blocks, "total_count": found.len().to_string()}))
 }
 
-/// Returns all that was found, in the order that is asked for.
-fn found(
-    node: &RpcContext,
-    params: &Params,
-    index: Index,
-    default_order: &str,
-) -> Result<Vec<TxPosition>, RpcError> {
-    let query = Query::parse(params.text("query"))?;
-    let head = node.feed.head().height;
-    let mut found = index.search(&node.store, &query)?;
-    found.retain(|(height, _)| *height <= head);
+fn order(params: &Params, default: Order) -> Result<Order, RpcError> {
     match params.text("order_by") {
-        "" if default_order == "asc" => {}
-        "asc" => {}
-        "" | "desc" => found.reverse(),
+        "" => Ok(default),
+        "asc" => Ok(Order::Ascending),
+        "desc" => Ok(Order::Descending),
         _ => {
             let why = "expected order_by to be either `asc` or `desc` or empty";
-            return Err(RpcError::internal(why));
+            Err(RpcError::internal(why))
         }
     }
-    Ok(found)
+}
+
+/// Refuses a condition on a hash that is none, as CometBFT does.
+fn check_hash(query: &Query) -> Result<(), RpcError> {
+    let condition = query.conditions().iter().find(|condition| condition.key() == "tx.hash");
+    let Some(condition) = condition else { return Ok(()) };
+    if condition.argument().is_empty() {
+        let why = "error while retrieving the result: transaction hash cannot be empty";
+        return Err(RpcError::internal(why));
+    }
+    hex(condition.argument()).map(drop).map_err(|why| {
+        RpcError::internal(format!("error during searching for a hash in the query: {why}"))
+    })
 }
 
 /// Renders the page that is asked for, as far as an answer has room.
-fn page(
+fn page<T: Copy>(
     node: &RpcContext,
     params: &Params,
-    found: &[TxPosition],
-    render: impl Fn(TxPosition) -> Answer,
+    found: &[T],
+    render: impl Fn(T) -> Answer,
 ) -> Result<Vec<Value>, RpcError> {
     let page = Page::from_params(params, found.len())?;
     let most = node.limits.max_answer_bytes;

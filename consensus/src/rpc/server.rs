@@ -53,6 +53,9 @@ fn serve(
 ) {
     let bounds = Bounds {
         most: node.limits.max_connections,
+        address_percent: node.limits.max_address_percent,
+        first: node.limits.first_request_timeout,
+        budget: node.budget.clone(),
         idle: node.limits.idle_timeout,
         open: Arc::clone(&node.usage.connections),
         dropped: Arc::clone(&node.usage.dropped),

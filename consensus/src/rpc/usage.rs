@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 /// | `capstan_rpc_pending_bytes` | bytes of bodies and answers in memory |
 /// | `capstan_rpc_answer_bytes_max` | bytes of the largest answer since the start |
 /// | `capstan_rpc_refused_total` | requests refused because a bound was reached |
-/// | `capstan_rpc_dropped_total` | connections closed because they were idle or their client read too slowly |
+/// | `capstan_rpc_dropped_total` | connections closed because they were idle, made room, or their client read too slowly |
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) connections: Arc<AtomicUsize>,

@@ -175,7 +175,8 @@ fn bytes_of(list: &[Value]) -> Result<Vec<u8>, String> {
     list.iter().map(byte).collect()
 }
 
-fn hex(digits: &str) -> Result<Vec<u8>, String> {
+/// Reads hexadecimal digits.
+pub(crate) fn hex(digits: &str) -> Result<Vec<u8>, String> {
     if let Some(bad) = digits.bytes().find(|byte| !byte.is_ascii_hexdigit()) {
         let code = u32::from(bad);
         let shown = match char::from(bad) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -24,7 +24,7 @@ use super::params::Params;
 use super::request::{Request, response, without_id};
 use super::{body, index};
 use crate::chain::query::{Query, QueryError};
-use crate::listen::Counted;
+use crate::listen::{Call, Counted};
 
 /// Maximum number of calls of one connection that run at a time. Further ones wait unread. As in CometBFT, answers come
 /// in the order of the calls.
@@ -33,6 +33,7 @@ const CALLS_IN_FLIGHT: usize = 1;
 /// Accepts a connection unless there are too many.
 pub(crate) async fn upgrade(
     State(shared): State<Shared>,
+    Extension(call): Extension<Call>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
@@ -40,21 +41,21 @@ pub(crate) async fn upgrade(
         response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         return response;
     };
-    let Ok(permit) = Arc::clone(&shared.websockets).try_acquire_owned() else {
-        let most = shared.node.limits.max_websockets;
+    let Some(place) = shared.sessions.enter(call.address()) else {
         shared.node.usage.refuse();
         let error = RpcError::server(format!(
-            "there are {most} WebSocket connections already; try again later"
+            "there are {} WebSocket connections already, or {} of your address; try again later",
+            shared.sessions.most, shared.sessions.of_address
         ));
         return json_response(StatusCode::SERVICE_UNAVAILABLE, &without_id(Err(error)));
     };
     let limit = shared.node.limits.websocket_message_bytes();
     upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(move |socket| async move {
         let _open = Counted::new(&shared.node.usage.websockets, 1);
-        if Session::run(Arc::clone(&shared.node), socket).await == End::Client {
+        if Session::run(Arc::clone(&shared.node), call, socket).await == End::Client {
             shared.node.usage.drop_client();
         }
-        drop(permit);
+        drop(place);
     })
 }
 
@@ -70,6 +71,8 @@ enum End {
 /// The state of one connection.
 struct Session {
     node: Arc<RpcContext>,
+    /// The request that began the session. While it exists, the connection makes no room for another one.
+    by: Call,
     subscriptions: Vec<Arc<Subscription>>,
     counted: Counted,
     calls: JoinSet<String>,
@@ -79,7 +82,7 @@ struct Session {
 }
 
 impl Session {
-    async fn run(node: Arc<RpcContext>, socket: WebSocket) -> End {
+    async fn run(node: Arc<RpcContext>, by: Call, socket: WebSocket) -> End {
         let (sink, mut messages) = socket.split();
         let mut blocks = node.feed.subscribe();
         let mut pings = tokio::time::interval(ping_interval(node.limits.idle_timeout));
@@ -90,6 +93,7 @@ impl Session {
             outgoing: Outgoing::start(sink, &node.usage.backlog),
             heard: Instant::now(),
             node,
+            by,
         };
         let (mut heads, sent) = (session.node.feed.watch(), session.outgoing.sent());
         loop {
@@ -162,7 +166,7 @@ impl Session {
         }
         let node = Arc::clone(&self.node);
         // The call holds what it was given until it is answered.
-        let Some(reserved) = node.budget.reserve(text.len()) else { return self.busy() };
+        let Some(reserved) = self.by.reserve(text.len()) else { return self.busy() };
         self.calls.spawn(async move {
             let mut room = node.limits.max_answer_bytes;
             let answer = match call::answer(&node, request, Form::WebSocket, &mut room).await {
@@ -210,7 +214,7 @@ impl Session {
 
     /// Sends an answer, if there is room for it.
     fn send(&self, text: String) -> Option<End> {
-        if let Some(reserved) = self.node.budget.reserve(text.len()) {
+        if let Some(reserved) = self.by.reserve(text.len()) {
             self.outgoing.answer(text, reserved);
             return None;
         }
@@ -223,7 +227,7 @@ impl Session {
         let error = RpcError::busy(self.node.limits.max_pending_bytes);
         let text = without_id(Err(error)).to_string();
         // Without room even for this, the client waits for too much.
-        match self.node.budget.reserve(text.len()) {
+        match self.by.reserve(text.len()) {
             Some(reserved) => self.outgoing.answer(text, reserved),
             None => return Some(End::Client),
         }

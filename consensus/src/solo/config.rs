@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::metrics::Metrics;
-
 use super::{Clock, SystemClock};
 use crate::chain::GenesisDoc;
-use crate::mempool::MempoolLimits;
+use crate::mempool::{CheckOnly, MempoolLimits};
+use crate::metrics::Metrics;
 use crate::rpc::RpcLimits;
 
 /// The configuration of [`Solo`](super::Solo).
@@ -34,6 +33,8 @@ pub struct SoloConfig {
     pub clock: Arc<dyn Clock>,
     /// Whether web pages of any origin may call the JSON-RPC.
     pub cors: bool,
+    /// Answer of `check_tx`. With `None` it is that of `CheckTx`, which counts the transaction as one of the mempool.
+    pub check: Option<CheckOnly>,
     /// Answer of `/metrics`. With `None` there is no such path.
     pub metrics: Option<Metrics>,
 }
@@ -51,6 +52,7 @@ impl SoloConfig {
             rpc: RpcLimits::default(),
             clock: Arc::new(SystemClock),
             cors: false,
+            check: None,
             metrics: None,
         }
     }

@@ -64,7 +64,7 @@ impl Solo {
         let (commands, received) = channel();
         let mempool =
             Mempool::new(Arc::clone(&app), config.mempool, tip.params.clone(), commands.clone());
-        let mempool = Arc::new(mempool);
+        let mempool = Arc::new(mempool.checking_by(config.check));
         let (submitter, mempool_thread) = mempool.start().map_err(SoloError::Runtime)?;
         let node = Arc::new(RpcContext {
             app,
@@ -79,7 +79,7 @@ impl Solo {
             feed: Arc::clone(&feed),
             metrics: config.metrics,
             usage: Usage::default(),
-            budget: Budget::new(config.rpc.max_pending_bytes),
+            budget: Budget::new(config.rpc.budget()),
             running: Arc::new(Semaphore::new(CALLS_AT_A_TIME)),
             cors: config.cors,
         });

@@ -41,5 +41,5 @@ pub use config::{BlockPolicy, SoloConfig};
 pub use handle::{Solo, Stopper};
 
 pub use crate::chain::{BlockStoreError, GenesisDoc, GenesisDocError, SoloError};
-pub use crate::mempool::MempoolLimits;
+pub use crate::mempool::{CheckOnly, MempoolLimits};
 pub use crate::rpc::{Caller, RpcLimits};

@@ -18,11 +18,11 @@ const ANY: &str = "google.protobuf.Any";
 /// Beginning of the type in an `Any` that the library takes.
 const HOST: &str = "type.googleapis.com/";
 
-/// Returns an encoded response as JSON of at most `most` bytes.
+/// Returns an encoded message as JSON of at most `most` bytes.
 ///
 /// # Errors
 /// The response cannot be shown, or is too large.
-pub(super) fn json(kind: MessageDescriptor, value: &[u8], most: usize) -> Result<Vec<u8>, Status> {
+pub fn json(kind: MessageDescriptor, value: &[u8], most: usize) -> Result<Vec<u8>, Status> {
     let wrong = |error: &dyn std::fmt::Display| {
         Status::internal(format!(
             "the response of type {} cannot be shown: {error}",

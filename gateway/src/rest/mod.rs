@@ -5,16 +5,18 @@ mod openapi;
 mod request;
 mod rules;
 
+pub use answer::json as to_json;
+
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Extension, Query, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use capstan_consensus::listen::{self, Incoming, held};
+use capstan_consensus::listen::{self, Call, Incoming, held};
 use percent_encoding::percent_decode_str;
 use prost::Message as _;
 use tonic::Status;
@@ -71,19 +73,23 @@ async fn allow(request: Request, next: Next) -> Response {
     response
 }
 
-async fn document(State(rest): State<Arc<Rest>>) -> Response {
+async fn document(State(rest): State<Arc<Rest>>, Extension(by): Extension<Call>) -> Response {
     let text = rest.document.get_or_init(|| openapi::document(&rest.rules).to_string());
-    send(&rest, Ok((text.clone().into_bytes(), 0)))
+    send(&by, Ok((text.clone().into_bytes(), 0)))
 }
 
-async fn call(State(rest): State<Arc<Rest>>, request: Request) -> Response {
-    let answered = answer(&rest, request).await;
+async fn call(
+    State(rest): State<Arc<Rest>>,
+    Extension(by): Extension<Call>,
+    request: Request,
+) -> Response {
+    let answered = answer(&rest, &by, request).await;
     let counted = answered.as_ref().map(|_| ()).map_err(Status::code);
     rest.shared.usage.rest.called(counted);
-    send(&rest, answered)
+    send(&by, answered)
 }
 
-async fn answer(rest: &Rest, request: Request) -> Answered {
+async fn answer(rest: &Rest, by: &Call, request: Request) -> Answered {
     let (uri, verb) = (request.uri().clone(), request.method().clone());
     if uri.to_string().len() > MAX_URI_BYTES {
         return Err(Status::invalid_argument(format!("a URI has at most {MAX_URI_BYTES} bytes")));
@@ -93,7 +99,8 @@ async fn answer(rest: &Rest, request: Request) -> Answered {
     let Some((rule, variables)) = rules::find(&rest.rules, verb.as_str(), &path) else {
         return Err(Status::unimplemented("Not Implemented"));
     };
-    let incoming = listen::read(&rest.shared.intake, request).await;
+    let intake = rest.shared.intake_of(&rule.path());
+    let incoming = listen::read(&intake, by, request).await;
     let Incoming { bytes, reserved } = incoming.map_err(|e| status::of_unread(&e))?;
     let (parameters, kind, method) = (parameters(&uri)?, rule.method.output(), rule.path());
     let (backend, rule) = (&rest.shared.backend, rule.clone());
@@ -104,8 +111,7 @@ async fn answer(rest: &Rest, request: Request) -> Answered {
     let (request, reserved) = backend.run(build).await?;
     let reply = backend.call(&method, request, height, reserved).await?;
     // While the response is turned into JSON, both are in memory.
-    let budget = &rest.shared.intake.budget;
-    let reserved = budget.reserve(reply.value.len()).ok_or_else(busy)?;
+    let reserved = by.reserve(reply.value.len()).ok_or_else(busy)?;
     let most = backend.max_answer_bytes;
     let shown = move || {
         let json = answer::json(kind, &reply.value, most)?;
@@ -130,9 +136,9 @@ fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Status> {
     query.map(|query| query.0).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
-fn send(rest: &Rest, answered: Answered) -> Response {
+fn send(by: &Call, answered: Answered) -> Response {
     let reserved = answered.and_then(|(json, height)| {
-        let reserved = rest.shared.intake.budget.reserve(json.len()).ok_or_else(busy)?;
+        let reserved = by.reserve(json.len()).ok_or_else(busy)?;
         Ok((held(json, reserved), height))
     });
     let (status, body, height) = match reserved {

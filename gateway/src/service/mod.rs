@@ -18,7 +18,7 @@ type Run = fn(&Node, &[u8]) -> Result<Vec<u8>, Status>;
 /// The methods by their paths.
 const METHODS: &[(&str, Run)] = &[
     ("/cosmos.tx.v1beta1.Service/GetTx", |n, r| run(n, r, txs::get)),
-    ("/cosmos.tx.v1beta1.Service/GetTxsEvent", |n, r| run(n, r, txs::search)),
+    (SEARCH, |n, r| run(n, r, txs::search)),
     ("/cosmos.tx.v1beta1.Service/BroadcastTx", |n, r| run(n, r, txs::broadcast)),
     ("/cosmos.tx.v1beta1.Service/GetBlockWithTxs", |n, r| run(n, r, txs::of_block)),
     ("/cosmos.base.tendermint.v1beta1.Service/GetNodeInfo", |n, r| run(n, r, node::info)),
@@ -31,9 +31,27 @@ const METHODS: &[(&str, Run)] = &[
     ("/cosmos.base.tendermint.v1beta1.Service/GetValidatorSetByHeight", |n, r| {
         run(n, r, blocks::validators_at)
     }),
-    ("/cosmos.base.tendermint.v1beta1.Service/ABCIQuery", |n, r| run(n, r, node::abci_query)),
+    (ABCI_QUERY, |n, r| run(n, r, node::abci_query)),
     ("/cosmos.base.node.v1beta1.Service/Status", |n, r| run(n, r, node::status)),
 ];
+
+/// Path of the method that searches for transactions.
+const SEARCH: &str = "/cosmos.tx.v1beta1.Service/GetTxsEvent";
+
+/// Returns whether a call searches for transactions, which can take long.
+pub(crate) fn is_search(path: &str) -> bool {
+    path == SEARCH
+}
+
+/// Beginning of the paths of methods whose requests carry a transaction.
+const TRANSACTIONS: &str = "/cosmos.tx.v1beta1.Service/";
+/// Path of the method that passes any query on, also one that carries a transaction.
+const ABCI_QUERY: &str = "/cosmos.base.tendermint.v1beta1.Service/ABCIQuery";
+
+/// Returns whether the request of a call may carry a transaction.
+pub(crate) fn carries_transaction(path: &str) -> bool {
+    path.starts_with(TRANSACTIONS) || path == ABCI_QUERY
+}
 
 /// Answers a call if the method is one of [`METHODS`].
 pub(crate) fn call(node: &Node, path: &str, request: &[u8]) -> Option<Result<Vec<u8>, Status>> {

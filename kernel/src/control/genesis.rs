@@ -33,6 +33,9 @@ pub struct KernelConfig {
     pub provisioner: Option<String>,
     /// The static vats by name, among them [`VAT_ADMIN`](crate::VAT_ADMIN).
     pub vats: BTreeMap<String, StaticVat>,
+    /// Static vats whose roots the parameters of a vat refer to, by the name of that vat: slot `$0` is the root of the
+    /// first, and so on.
+    pub parameter_roots: BTreeMap<String, Vec<String>>,
     /// Devices by name. The `vatAdmin` device exists always and is not listed.
     pub devices: BTreeMap<String, DeviceKind>,
     /// Services of the kernel by name. If there are any, `bootstrap` gets their objects as a third argument.
@@ -53,6 +56,7 @@ impl KernelConfig {
             pin_bootstrap_root: false,
             provisioner: None,
             vats: BTreeMap::new(),
+            parameter_roots: BTreeMap::new(),
             devices: BTreeMap::new(),
             services: BTreeMap::new(),
             bundles: BTreeMap::new(),
@@ -86,8 +90,13 @@ pub(crate) fn initialize(
     for (name, id) in &config.named_bundles {
         state.put(&keys::bundle_name(name), id)?;
     }
-    for name in vat_order(config) {
-        add_static_vat(&mut state, name, &config.vats[name], engine)?;
+    let order = vat_order(config);
+    for name in &order {
+        add_static_vat(&mut state, name, &config.vats[*name], engine)?;
+    }
+    // Only now every vat has a root that others can be given.
+    for name in order {
+        start_static_vat(&mut state, name, config)?;
     }
     let devices = add_devices(&mut state, config)?;
     let services = add_services(&mut state, config)?;
@@ -156,13 +165,28 @@ fn add_static_vat(
     state.put(&keys::static_name(name), &vat)?;
     let config = VatConfig { is_static: true, ..setup.config(name, engine) };
     state.begin_vat(vat, &config)?;
-    state.accept(RunQueueEvent::StartVat { vat, parameters: setup.parameters.clone() })?;
     if name == VAT_ADMIN {
         let root = state.export_root(vat)?;
         state.pin(root)?;
         state.globals_mut().vat_admin_root = Some(root);
     }
     Ok(())
+}
+
+/// Queues the start of a vat, with its parameters.
+fn start_static_vat(state: &mut State<'_>, name: &str, config: &KernelConfig) -> Result<()> {
+    let vat = state.need(&keys::static_name(name))?;
+    let mut parameters = config.vats[name].parameters.clone();
+    for other in config.parameter_roots.get(name).into_iter().flatten() {
+        if !config.vats.contains_key(other) {
+            return Err(inconsistent(format!(
+                "vat {name}: its parameters refer to no vat {other}"
+            )));
+        }
+        parameters.slots.push(root_of(state, other)?);
+    }
+    state.increment_all(&parameters.slots)?;
+    state.accept(RunQueueEvent::StartVat { vat, parameters })
 }
 
 /// All devices in the order of their names, which is the order of their ids.

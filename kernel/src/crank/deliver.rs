@@ -62,7 +62,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
             RunQueueEvent::CleanupTerminatedVat { vat, budget } => {
                 let work = self.state.clean_up(vat, budget)?;
                 let outcome = Some(CrankOutcome::Cleanup { work });
-                Ok(CrankResults { outcome, ..CrankResults::default() })
+                // What is freed returns to the meter before it is charged for the work.
+                let meter = self.state.vat_config(vat)?.meter;
+                Ok(CrankResults { outcome, meter, ..CrankResults::default() })
             }
         }
     }

@@ -68,6 +68,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
         if let Some(meter) = self.state.payer.take() {
             self.state.bill_kernel(meter, of_others)?;
         }
+        if let Some(meter) = self.state.ended_meter.take() {
+            self.state.give_back_rest(meter)?;
+        }
         self.state.globals_mut().crank += 1;
         let closing = close(self.state, Some(crank))?;
         self.state.log(Event::CrankFinish { crank });

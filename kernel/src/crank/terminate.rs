@@ -261,9 +261,7 @@ impl State<'_> {
                 state.status = VatStatus::Cleaned(ending.clone());
             }
         })?;
-        match self.vat_config(vat)?.meter {
-            Some(meter) => self.give_back_rest(meter),
-            None => Ok(()),
-        }
+        self.ended_meter = self.vat_config(vat)?.meter;
+        Ok(())
     }
 }

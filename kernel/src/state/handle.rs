@@ -107,6 +107,8 @@ pub(crate) struct State<'a> {
     pub(crate) work_limit: Option<u64>,
     /// The meter that pays for this crank, once it was charged for what its vat did.
     pub(crate) payer: Option<MeterId>,
+    /// The meter whose rest goes back to its owner, once it has paid for this crank.
+    pub(crate) ended_meter: Option<MeterId>,
     /// Pages of the heap of which the crank took a snapshot, if it took one.
     pub(crate) snapshot_pages: Option<u64>,
     /// The source that a host loads for this crank, whether it is undone or not.
@@ -181,6 +183,7 @@ impl<'a> State<'a> {
             reads: 0,
             work_limit: None,
             payer: None,
+            ended_meter: None,
             snapshot_pages: None,
             loaded_source: None,
             pending_panic: None,

@@ -221,6 +221,7 @@ pub(crate) fn config(bootstrap: &str, names: &[&str]) -> KernelConfig {
         provisioner: None,
         vats: all.iter().map(|name| ((*name).to_owned(), StaticVat::new(bundle(name)))).collect(),
         bundles: all.iter().map(|name| (bundle(name), name.as_bytes().to_vec())).collect(),
+        parameter_roots: BTreeMap::new(),
         services: BTreeMap::new(),
         named_bundles: BTreeMap::new(),
         devices: BTreeMap::new(),

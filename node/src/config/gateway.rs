@@ -36,8 +36,11 @@ impl Config {
                 max_answer_bytes: options.max_answer_bytes,
                 max_pending_bytes: options.max_pending_bytes,
                 max_connections: options.max_connections,
+                max_address_percent: options.max_address_percent,
+                first_request_timeout: Duration::from_millis(options.first_request_timeout_ms),
                 max_streams: self.grpc.max_streams,
                 max_calls: options.max_calls,
+                max_searches: options.max_searches,
                 idle_timeout: Duration::from_millis(options.idle_timeout_ms),
             },
         })

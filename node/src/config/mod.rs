@@ -134,6 +134,8 @@ impl Config {
             max_answer_bytes: self.rpc.max_answer_bytes,
             max_pending_bytes: self.rpc.max_pending_bytes,
             max_connections: self.rpc.max_connections,
+            max_address_percent: self.rpc.max_address_percent,
+            first_request_timeout: Duration::from_millis(self.rpc.first_request_timeout_ms),
             idle_timeout: Duration::from_millis(self.rpc.idle_timeout_ms),
             max_websockets: self.rpc.max_websockets,
             max_subscriptions: self.rpc.max_subscriptions,

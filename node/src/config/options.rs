@@ -54,6 +54,10 @@ pub struct Rpc {
     pub max_pending_bytes: usize,
     /// Most open connections, WebSockets included.
     pub max_connections: usize,
+    /// Percent of the connections, of the WebSockets and of the bytes in memory that one address may have.
+    pub max_address_percent: u8,
+    /// Milliseconds in which the first request of a connection must begin.
+    pub first_request_timeout_ms: u64,
     /// Milliseconds without a byte after which a connection is closed.
     pub idle_timeout_ms: u64,
     /// Most open WebSocket connections.
@@ -111,8 +115,14 @@ pub struct Gateway {
     pub max_pending_bytes: usize,
     /// Most open connections, of each of the two.
     pub max_connections: usize,
+    /// Percent of the connections and of the bytes in memory that one address may have.
+    pub max_address_percent: u8,
+    /// Milliseconds in which the first request of a connection must begin.
+    pub first_request_timeout_ms: u64,
     /// Most calls that are executed at a time.
     pub max_calls: usize,
+    /// Most searches for transactions among them.
+    pub max_searches: usize,
     /// Milliseconds after which a connection of no use is closed.
     pub idle_timeout_ms: u64,
 }
@@ -248,6 +258,8 @@ impl Default for Rpc {
             max_answer_bytes: limits.max_answer_bytes,
             max_pending_bytes: limits.max_pending_bytes,
             max_connections: limits.max_connections,
+            max_address_percent: limits.max_address_percent,
+            first_request_timeout_ms: limits.first_request_timeout.as_millis() as u64,
             idle_timeout_ms: limits.idle_timeout.as_millis() as u64,
             max_websockets: limits.max_websockets,
             max_subscriptions: limits.max_subscriptions,
@@ -277,7 +289,10 @@ impl Default for Gateway {
             max_answer_bytes: limits.max_answer_bytes,
             max_pending_bytes: limits.max_pending_bytes,
             max_connections: limits.max_connections,
+            max_address_percent: limits.max_address_percent,
+            first_request_timeout_ms: limits.first_request_timeout.as_millis() as u64,
             max_calls: limits.max_calls,
+            max_searches: limits.max_searches,
             idle_timeout_ms: limits.idle_timeout.as_millis() as u64,
         }
     }

@@ -83,6 +83,9 @@ fn validate(config: &Config) -> Result<(), OptionError> {
         ("gateway.max_request_bytes", config.gateway.max_request_bytes),
         ("gateway.max_connections", config.gateway.max_connections),
         ("gateway.max_calls", config.gateway.max_calls),
+        ("gateway.max_searches", config.gateway.max_searches),
+        ("gateway.max_address_percent", config.gateway.max_address_percent.into()),
+        ("rpc.max_address_percent", config.rpc.max_address_percent.into()),
         ("mempool.max_txs", config.mempool.max_txs),
         ("mempool.max_tx_bytes", config.mempool.max_tx_bytes),
         ("vats.max_online", config.vats.max_online),
@@ -114,6 +117,11 @@ fn validate(config: &Config) -> Result<(), OptionError> {
         ),
         (("gateway.max_answer_bytes", config.gateway.max_answer_bytes as u64), ("1024", 1024)),
         (("gateway.idle_timeout_ms", config.gateway.idle_timeout_ms), ("1000", 1000)),
+        (
+            ("gateway.first_request_timeout_ms", config.gateway.first_request_timeout_ms),
+            ("100", 100),
+        ),
+        (("rpc.first_request_timeout_ms", config.rpc.first_request_timeout_ms), ("100", 100)),
         (
             ("mempool.max_total_bytes", config.mempool.max_total_bytes as u64),
             ("mempool.max_tx_bytes", config.mempool.max_tx_bytes as u64),
@@ -165,7 +173,7 @@ const MAX_COUNT: u64 = 1_000_000;
 const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Returns the options that have a largest value, with their values and the largest.
-fn bounded(config: &Config) -> [(&'static str, u64, u64); 34] {
+fn bounded(config: &Config) -> [(&'static str, u64, u64); 39] {
     let Config { rpc, grpc, rest: _, gateway, log, mempool, blocks, vats, store, .. } = config;
     let Config { queries, traces, metrics: _, .. } = config;
     [
@@ -175,12 +183,17 @@ fn bounded(config: &Config) -> [(&'static str, u64, u64); 34] {
         ("gateway.max_pending_bytes", gateway.max_pending_bytes as u64, MAX_BYTES),
         ("gateway.max_connections", gateway.max_connections as u64, MAX_COUNT),
         ("gateway.max_calls", gateway.max_calls as u64, MAX_COUNT),
+        ("gateway.max_searches", gateway.max_searches as u64, MAX_COUNT),
+        ("gateway.max_address_percent", gateway.max_address_percent.into(), 100),
+        ("gateway.first_request_timeout_ms", gateway.first_request_timeout_ms, MAX_MS),
         ("gateway.idle_timeout_ms", gateway.idle_timeout_ms, MAX_MS),
         ("rpc.max_body_bytes", rpc.max_body_bytes as u64, MAX_MESSAGE_BYTES),
         ("rpc.max_batch", rpc.max_batch as u64, MAX_COUNT),
         ("rpc.max_answer_bytes", rpc.max_answer_bytes as u64, MAX_MESSAGE_BYTES),
         ("rpc.max_pending_bytes", rpc.max_pending_bytes as u64, MAX_BYTES),
         ("rpc.max_connections", rpc.max_connections as u64, MAX_COUNT),
+        ("rpc.max_address_percent", rpc.max_address_percent.into(), 100),
+        ("rpc.first_request_timeout_ms", rpc.first_request_timeout_ms, MAX_MS),
         ("rpc.idle_timeout_ms", rpc.idle_timeout_ms, MAX_MS + 1_000),
         ("rpc.max_websockets", rpc.max_websockets as u64, MAX_COUNT),
         ("rpc.max_subscriptions", rpc.max_subscriptions as u64, MAX_COUNT),

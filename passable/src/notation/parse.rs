@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
             let json = &begin[..begin.len() - self.rest().len()];
             return Ok(Value::String(format!("@{json}")));
         }
-        let length = rest[1..].find(|c: char| !c.is_ascii_alphanumeric() && !"+-".contains(c));
+        let length = rest[1..].find(|c: char| !c.is_ascii_alphanumeric() && !"+-_".contains(c));
         let whole = &rest[..length.map_or(rest.len(), |length| length + 1)];
         self.at += whole.len();
         Ok(Value::String(whole.to_owned()))

@@ -108,10 +108,15 @@ fn a_package_of_ones_own_comes_first() {
 #[test]
 fn what_cannot_be_bundled_is_refused_with_the_reason() {
     for (file, text, reason) in [
-        ("vat.js", "export const x = {;", "Unexpected token (1:18)"),
-        ("vat.js", "import './gone.js';", "Cannot find file for internal module \"./gone.js\""),
-        ("vat.js", "import 'leftpad';", "Cannot find external module \"leftpad\""),
-        ("vat.js", "import 'fs';", "Cannot find external module \"fs\""),
+        (
+            "vat.js",
+            "// x\nexport const x = {;",
+            "vat.js:2:19: Unexpected token\n  2 | export const x = {;\n    |                   ^\n",
+        ),
+        ("vat.js", "\nimport './gone.js';", "vat.js:2:8: there is no file \"./gone.js\" in "),
+        ("vat.js", "import 'leftpad';", "vat.js:1:8: the vat imports \"leftpad\", which is not"),
+        ("vat.js", "import 'fs';", "vat.js:1:8: the vat imports \"fs\", a module of Node.js"),
+        ("greet.js", "import { a } from './gone.js';", "greet.js:1:19: there is no file "),
         ("package.json", "{bad", "package.json: "),
         ("package.json", r#"{"name":"p","version":"1.0.0"}"#, "set \"type\": \"module\""),
     ] {
@@ -176,6 +181,34 @@ fn a_package_that_cannot_be_bundled_is_named_with_what_helps() {
         assert!(error.starts_with("bundle: ") && error.contains(cause), "{cause}: {error}");
         assert!(!error.contains("A vat is an ES module"), "{error}");
     }
+}
+
+#[test]
+fn every_failure_of_a_source_is_told() {
+    let vat = "import './gone.js';\nimport 'leftpad';\nimport './greet.js';\n";
+    let folder = folder(&[("vat.js", vat), ("greet.js", "\texport const greet = ;")]);
+    let output = run(&folder.path().join("vat.js"));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    for part in [
+        "vat.js:1:8: there is no file \"./gone.js\"",
+        "vat.js:2:8: the vat imports \"leftpad\", which is not installed: npm install leftpad.",
+        "greet.js:1:23: Unexpected token\n  1 | \texport const greet = ;\n    | \t                     ^\n",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_named() {
+    let folder = folder(&[]);
+    let out = folder.path().join("nowhere/out.json");
+    let tool = package().join("tools/bundle.mjs");
+    let output =
+        Command::new("node").arg(tool).arg(folder.path().join("vat.js")).arg(&out).output();
+    let error = String::from_utf8(output.unwrap().stderr).unwrap();
+    let expected = format!("bundle: cannot write {}: ENOENT", out.display());
+    assert!(error.starts_with(&expected), "{error}");
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn globals_that_no_vat_has_are_named_by_file_and_line_with_what_helps() {
         "later.js:1:27: setTimeout is no global of a vat. Vats have no clock. A chain's timer",
         "later.js:1:46: vats refuse Math.random(). ",
         "vat.js:3:3: counter is no global of a vat. Declare or import it.",
-        "vat.js:4:24: process is no global of a vat. A vat is configured by its vatParameters.",
+        "vat.js:4:24: process is no global of a vat. A vat has no environment. Pass what process.env would",
         "vat.js:4:47: vats refuse Date.now(). ",
         "vat.js:4:66: vats refuse new Date(). ",
     ];
@@ -92,6 +92,47 @@ fn an_installed_package_is_its_authors_affair() {
         ("node_modules/dep/index.js", "export const x = () => process.env;\n"),
     ]);
     assert_each(&warnings(&folder, "vat.js"), &[]);
+}
+
+#[test]
+fn imports_that_cannot_be_met_are_said() {
+    let vat = "import { Far, Near } from '@endo/far';\n\
+               import other, { some as any, none } from './lib.js';\n\
+               import * as all from './lib.js';\n\
+               export { some, more, lost } from './lib.js';\n\
+               import { x, y } from 'dep';\n\
+               export const buildRootObject = () => Far('x', { a: [Near, other, any, none, all, x, y] });\n";
+    let lib = "export * from './more.js'; export const some = 1;";
+    let package = r#"{"name":"p","version":"1.0.0","type":"module","dependencies":{"dep":"1"}}"#;
+    let descriptor = r#"{"name":"dep","version":"2.1.0","main":"index.js"}"#;
+    let folder = folder(&[
+        ("vat.js", vat),
+        ("lib.js", lib),
+        ("more.js", "export const more = 2; export default 3;"),
+        ("package.json", package),
+        ("node_modules/dep/package.json", descriptor),
+        // The exports of CommonJS are known only when it runs.
+        ("node_modules/dep/index.js", "exports.x = 1; exports['y'.trim()] = 2;\n"),
+    ]);
+    let expected = [
+        "vat.js:1:15: the vat will not start: \"@endo/far\" does not export Near. It exports E, Far,",
+        "vat.js:2:8: the vat will not start: \"./lib.js\" has no default export. It exports more, some.",
+        "vat.js:2:30: the vat will not start: \"./lib.js\" does not export none. ",
+        "vat.js:4:22: the vat will not start: \"./lib.js\" does not export lost. ",
+    ];
+    assert_each(&warnings(&folder, "vat.js"), &expected);
+    // The second time it all comes from the cache.
+    assert_each(&warnings(&folder, "vat.js"), &expected);
+}
+
+#[test]
+fn types_that_are_imported_need_not_be_exported_as_values() {
+    let vat = "import { type Name, lost } from './names.ts';\n\
+               import type { Other } from './names.ts';\n\
+               export const buildRootObject = (name: Name, other: Other) => [name, other, lost];\n";
+    let folder = folder(&[("vat.ts", vat), ("names.ts", "export type Name = string;\n")]);
+    let expected = ["vat.ts:1:21: the vat will not start: \"./names.ts\" does not export lost. "];
+    assert_each(&warnings(&folder, "vat.ts"), &expected);
 }
 
 #[test]

@@ -10,7 +10,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { basedirView, bundle, maybeRead } from './bundler.mjs';
 import { outline, withoutWavyDot } from './dialect.mjs';
-import { globalNotes } from './notes.mjs';
+import { bundleNotes } from './notes.mjs';
+import { tellParseError, tellProblem } from './problems.mjs';
 
 const SUPPORT = new URL('./setup-support.js', import.meta.url);
 
@@ -61,20 +62,18 @@ const isOwnSource = (folder, location) => {
   return own && /\.m?js$/.test(location) && !location.includes('/node_modules/');
 };
 
-const readText = file => withoutWavyDot(fs.readFileSync(file, 'utf8'));
-
-/** Names the file that is not to be read, as an error of its syntax should. */
-const naming = (file, read) => {
+/** Reads a text as plain JavaScript by `read`. Names the place of a mistake in it. */
+const plainly = (file, text, read) => {
   try {
-    return read();
+    return read(withoutWavyDot(text));
   } catch (error) {
-    throw Error(`${file}: ${error.message}`);
+    throw Error(tellParseError(file, text, error));
   }
 };
 
 /** Bundles one vat. */
 const bundleVat = async (folder, name, source) => {
-  const { exports, reexports } = naming(source, () => outline(readText(source)));
+  const { exports, reexports } = plainly(source, fs.readFileSync(source, 'utf8'), outline);
   const isOld = exports.has('default') && !exports.has('buildRootObject') && !reexports;
   if (!isOld && !reexports && !exports.has('buildRootObject')) {
     throw Error(`${source} exports neither buildRootObject nor, by default, setup`);
@@ -99,16 +98,19 @@ const bundleVat = async (folder, name, source) => {
     if (bytes === undefined || virtual.has(location) || !isOwnSource(folder, location)) {
       return typeof bytes === 'string' ? new TextEncoder().encode(bytes) : bytes;
     }
-    const text = naming(fileURLToPath(location), () => {
-      const plain = withoutWavyDot(new TextDecoder().decode(bytes));
+    const text = plainly(fileURLToPath(location), new TextDecoder().decode(bytes), plain => {
       const hardens = isOld && !outline(plain).declares.has('harden');
       return hardens ? prelude(location) + plain : plain;
     });
     return new TextEncoder().encode(text);
   };
   const start = isOld ? entry : source;
-  const made = await bundle(start, [basedirView(folder, lens)]);
-  return { bundle: made.bundle, notes: globalNotes(start, made.modules) };
+  try {
+    const made = await bundle(start, [basedirView(folder, lens)]);
+    return { bundle: made.bundle, notes: await bundleNotes(start, made) };
+  } catch (error) {
+    throw Error(tellProblem(error.message, source));
+  }
 };
 
 const main = async ([given, out, ...rest]) => {

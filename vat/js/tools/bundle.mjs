@@ -12,9 +12,9 @@ import { fileURLToPath } from 'node:url';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 
 import { bundle, views } from './bundler.mjs';
-import { causeOf, packageLabel } from './causes.mjs';
-import { missingModules } from './missing.mjs';
-import { entryNote, globalNotes } from './notes.mjs';
+import { packageLabel } from './causes.mjs';
+import { bundleNotes, entryNote } from './notes.mjs';
+import { tellProblem } from './problems.mjs';
 
 /** Powers that report every file which they read to the main thread. */
 const reporting = powers => {
@@ -26,19 +26,21 @@ const reporting = powers => {
   return { ...powers, maybeRead: report(maybeRead), read: report(read) };
 };
 
-const withCause = (message, source) => {
-  const cause = causeOf(message, source);
-  return cause === undefined ? message : `${message}\n${cause}`;
+/** Writes the bundle, or says that it is the output which cannot be written. */
+const write = (out, text) => {
+  try {
+    fs.writeFileSync(out, text);
+  } catch (error) {
+    throw Error(`cannot write ${out}: ${error.message}`);
+  }
 };
 
 const work = async ({ source, out }) => {
-  const { bundle: result, modules } = await bundle(source, views(source).map(reporting));
-  fs.writeFileSync(out, `${JSON.stringify(result)}\n`);
-  const missing = (await missingModules(result.endoZipBase64)).map(
-    error => `a module is missing, and what imports it will fail. ${withCause(error, source)}`,
-  );
-  const notes = [entryNote(source, modules), ...missing, ...globalNotes(source, modules)];
-  parentPort.postMessage({ id: `b1-${result.endoZipBase64Sha512}`, notes: notes.filter(note => note !== undefined) });
+  const made = await bundle(source, views(source).map(reporting));
+  write(out, `${JSON.stringify(made.bundle)}\n`);
+  const notes = [entryNote(source, made.modules), ...(await bundleNotes(source, made))];
+  const told = notes.filter(note => note !== undefined);
+  parentPort.postMessage({ id: `b1-${made.bundle.endoZipBase64Sha512}`, notes: told });
 };
 
 /** The package most of whose files were read, for a bundler that ran out of memory. */
@@ -108,6 +110,6 @@ if (isMainThread) {
   main(process.argv.slice(2)).catch(error => fail(error.message));
 } else {
   work(workerData).catch(({ message }) => {
-    parentPort.postMessage({ error: withCause(message, workerData.source) });
+    parentPort.postMessage({ error: tellProblem(message, workerData.source) });
   });
 }

@@ -112,10 +112,11 @@ const installed = (name, folder) => {
 };
 
 /** A package or a module of Node.js that is not found. */
-const notFound = (specifier, folder, source) => {
+const notFound = (specifier, folder, source, importSite) => {
   const importer = packageOf(path.join(folder, 'index.js'));
   const own = isOwn(importer, source);
-  const who = own ? 'The vat' : `The package ${importer.label}`;
+  const site = own ? importSite(source, imported => imported === specifier) : '';
+  const who = own ? `${site}${site ? 'the' : 'The'} vat` : `The package ${importer.label}`;
   if (isBuiltin(specifier)) {
     const helps = own ? 'Do without it.' : `Use a version of ${importer.label} for browsers, or another package.`;
     return `${who} imports "${specifier}", a module of Node.js, which vats do not have. ${helps}`;
@@ -135,18 +136,25 @@ const notFound = (specifier, folder, source) => {
 };
 
 /** A file of a package that is not there. */
-const noFile = (specifier, folder, source) => {
+const noFile = (specifier, folder, source, importSite) => {
   const found = packageOf(path.join(folder, 'index.js'));
-  const typed = path.join(folder, specifier.replace(/\.([mc]?)js$/, '.$1ts'));
+  const file = path.join(folder, specifier);
+  const typed = file.replace(/\.([mc]?)js$/, '.$1ts');
   if (isOwn(found, source)) {
-    return typed !== path.join(folder, specifier) && fs.existsSync(typed)
-      ? `There is ${path.basename(typed)}. Modules in TypeScript are imported by the names of their files.`
-      : undefined;
+    const site = importSite(source, (_, resolved) => resolved === file);
+    const missing = `${site}${site ? 'there' : 'There'} is no file "${specifier}" in ${folder}, and the vat imports it.`;
+    return typed !== file && fs.existsSync(typed)
+      ? `${missing} There is ${path.basename(typed)}. Modules in TypeScript are imported by the names of their files.`
+      : missing;
   }
   return `The package ${found.label} has no file "${specifier}", which it names. Install it again, or use another version.`;
 };
 
-const CAUSES = [
+/**
+ * What the bundler's failures mean: a pattern, and a function of its match, the vat's source file, and a search for
+ * the place where the vat imports a module.
+ */
+export const CAUSES = [
   [
     /Error transforming "[^"]*" source in "(file:[^"]*)": (.*)/,
     ([, url, reason], source) =>
@@ -160,27 +168,10 @@ const CAUSES = [
   ],
   [
     /Cannot find external module "([^"]*)" in package (file:\S*)/,
-    ([, specifier, url], source) => notFound(specifier, fileURLToPath(url), source),
+    ([, specifier, url], source, importSite) => notFound(specifier, fileURLToPath(url), source, importSite),
   ],
   [
     /Cannot find file for internal module "([^"]*)".*? in package (file:\S*)/,
-    ([, specifier, url], source) => noFile(specifier, fileURLToPath(url), source),
+    ([, specifier, url], source, importSite) => noFile(specifier, fileURLToPath(url), source, importSite),
   ],
 ];
-
-/**
- * What is known about the cause of a bundler's error and what helps, or undefined.
- *
- * @param {string} message
- * @param {string} source the vat's source file
- * @returns {string | undefined}
- */
-export const causeOf = (message, source) => {
-  for (const [pattern, explain] of CAUSES) {
-    const match = pattern.exec(message);
-    if (match) {
-      return explain(match, source);
-    }
-  }
-  return undefined;
-};

@@ -27,3 +27,10 @@ export const importBufferWriter = async () => {
   const { BufferWriter } = await import(new URL('src/buffer-writer.js', zip).href);
   return BufferWriter;
 };
+
+/** Imports Babel's walk over syntax trees, which knows the scopes of names. */
+export const importTraverse = async () => {
+  const evader = packageFrom(bundler(), '@endo/evasive-transform');
+  const { default: traverse } = await import(resolveFrom(evader, '@babel/traverse').href);
+  return traverse.default ?? traverse;
+};

@@ -12,7 +12,7 @@ import process from 'node:process';
 const INSTALLED = new URL('../node_modules/.package-lock.json', import.meta.url);
 
 /** Scripts that decide what an entry holds. */
-const SCRIPTS = ['endo.mjs', 'module-cache.mjs', 'module-kit.mjs', 'vat-globals.mjs'];
+const SCRIPTS = ['endo.mjs', 'imports.mjs', 'module-cache.mjs', 'module-kit.mjs', 'vat-globals.mjs'];
 
 /** The most bytes that one of the 16 folders holds: 128 MiB in all. */
 const FOLDER_BYTES = 8 * 2 ** 20;

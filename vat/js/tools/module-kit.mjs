@@ -2,6 +2,7 @@
 //
 // Babel is loaded for a module that the cache does not have, and TypeScript for a module in that language.
 import { importKit, importPart } from './endo.mjs';
+import { makeImportsFinder } from './imports.mjs';
 import { makeGlobalsFinder } from './vat-globals.mjs';
 
 /** The languages that vats' modules are written in, with what a bundle holds of them. */
@@ -55,13 +56,14 @@ const cachedParser = (language, heuristicImports, onModule) => ({
   synchronous: true,
 });
 
-/** Removes what SES's censor would take for a dynamic import, and looks for globals that vats do not have. */
+/** Removes what SES's censor would take for a dynamic import. Looks for imported names and globals that vats do not have. */
 const transform = async (language, bytes) => {
   const evade = await loadEvade();
   const sourceType = language === 'mjs' ? 'module' : 'script';
-  const finder = makeGlobalsFinder(sourceType);
-  const { code } = evade(decode(bytes), { sourceType, customVisitor: finder.visit });
-  return { bytes: new TextEncoder().encode(code), notes: finder.notes() };
+  const finders = [makeGlobalsFinder(sourceType), makeImportsFinder()];
+  const customVisitor = path => finders.forEach(finder => finder.visit(path));
+  const { code } = evade(decode(bytes), { sourceType, customVisitor });
+  return { bytes: new TextEncoder().encode(code), notes: finders.flatMap(finder => finder.notes()) };
 };
 
 /** The globals that a source in TypeScript uses. Its transform is not needed, as in Endo's bundler. */

@@ -1,37 +1,33 @@
 // What to say of a vat that can be bundled, and yet will not do what its author means.
-import path from 'node:path';
-import process from 'node:process';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 
-import { findPackage } from './bundler.mjs';
+import { tellProblem } from './problems.mjs';
+import { importNotes } from './imports.mjs';
+import { missingModules } from './missing.mjs';
+import { displayed, ownModules } from './own-modules.mjs';
 import { explainGlobal } from './vat-globals.mjs';
 
-/** A file as the reader knows it: from where one stands, if it is below. */
-const displayed = file => {
-  const way = path.relative(process.cwd(), file);
-  return way.startsWith('..') || path.isAbsolute(way) ? file : way;
-};
-
-/** The modules of the vat's own package: an installed one's author knows what it asks for. */
-const ownModules = (source, modules) => {
-  const governing = findPackage(source);
-  const files = [...modules].filter(([location]) => location.startsWith('file:') && !location.includes('/node_modules/'));
-  return files
-    .map(([location, known]) => ({ file: fileURLToPath(location), ...known }))
-    .filter(({ file }) => findPackage(file) === governing)
-    .sort((a, b) => (a.file < b.file ? -1 : 1));
-};
+/** The uses of globals that no vat has, in the vat's own modules, by file and line. */
+const globalNotes = (source, modules) =>
+  ownModules(source, modules).flatMap(({ file, notes = [] }) =>
+    notes
+      .filter(({ from }) => from === undefined)
+      .map(({ name, line, column }) => `${displayed(file)}:${line}:${column}: ${explainGlobal(name)}`),
+  );
 
 /**
- * The uses of globals that no vat has, in the vat's own modules, by file and line.
+ * What is wrong with a bundle that was made, but for its entry.
  *
  * @param {string} source
- * @param {Map<string, { notes?: { name: string, line: number, column: number }[] }>} modules
+ * @param {{ bundle: { endoZipBase64: string }, modules: Map<string, object> }} made
  */
-export const globalNotes = (source, modules) =>
-  ownModules(source, modules).flatMap(({ file, notes = [] }) =>
-    notes.map(({ name, line, column }) => `${displayed(file)}:${line}:${column}: ${explainGlobal(name)}`),
+export const bundleNotes = async (source, made) => {
+  const errors = await missingModules(made.bundle.endoZipBase64);
+  const missing = errors.map(
+    error => `a module is missing, and what imports it will fail. ${tellProblem(error, source)}`,
   );
+  return [...missing, ...importNotes(source, made), ...globalNotes(source, made.modules)];
+};
 
 /**
  * Says of a source that exports nothing a vat begins with that no vat can be made of it, or undefined.

@@ -142,6 +142,25 @@ const methodsOf = object => {
   return all;
 };
 
+const tryToRead = (target, methargs) => {
+  try {
+    return read(target, methargs);
+  } catch (error) {
+    return { error };
+  }
+};
+
+/** Calls that were read and wait until they may start: how to start each, by its entry. */
+const held = new Map();
+
+const mayStart = entry => new Promise(start => held.set(entry, start));
+
+const onStart = entry => {
+  const start = held.get(entry);
+  held.delete(entry);
+  if (start) start();
+};
+
 const onMessage = async (entry, [, target, { methargs, result }]) => {
   const answer = (rejected, value) => {
     let encoded;
@@ -153,9 +172,11 @@ const onMessage = async (entry, [, target, { methargs, result }]) => {
     }
     tell({ t: 'answer', entry, rejected, body: encoded.body, slots: encoded.slots });
   };
+  const message = tryToRead(target, methargs);
+  await mayStart(entry);
   try {
-    const value = await call(read(target, methargs));
-    answer(false, value);
+    if (message.error) throw message.error;
+    answer(false, await call(message));
   } catch (error) {
     answer(true, error);
   }
@@ -209,6 +230,8 @@ const onLine = async line => {
   const told = JSON.parse(line);
   if (told.t === 'ping') {
     tell({ t: 'pong' });
+  } else if (told.t === 'start') {
+    onStart(told.entry);
   } else if (told.t === 'sent') {
     onSent(told);
   } else if (told.t === 'failed') {

@@ -1,7 +1,9 @@
 // Makes what is typed into a shell into something that its vat can evaluate: node shell-lines.mjs
 //
 // Reads JSON lines from standard input, each {source}, and answers each by a line:
-//   {source, names}   an expression for a promise of the last statement's value, and what it declares
+//   {source, names, free, probed}
+//                     an expression for a promise of the last statement's value; the names that it declares, that it
+//                     uses without declaring them, and that it asks `typeof` of
 //   {incomplete}      true: the source may go on on another line
 //   {error}           what is wrong with it
 //
@@ -13,6 +15,9 @@ import readline from 'node:readline';
 import { parse } from '@babel/parser';
 
 import { boundNames, withoutWavyDot } from './dialect.mjs';
+import { importTraverse } from './endo.mjs';
+
+const traverse = await importTraverse();
 
 /** A top-level statement as a statement of the function that it becomes part of. */
 const asStatement = (statement, text, isLast) => {
@@ -53,10 +58,27 @@ const declared = ({ type, id, declarations }) => {
   }
 };
 
+/** The names that a program uses without declaring them: those that it asks `typeof` of, and the others. */
+const freeNames = ast => {
+  const probed = new Set();
+  let globals = {};
+  traverse(ast, {
+    Program: path => {
+      globals = path.scope.globals;
+    },
+    UnaryExpression: ({ node: { operator, argument } }) => {
+      if (operator === 'typeof' && argument.type === 'Identifier') probed.add(argument.name);
+    },
+  });
+  const names = Object.keys(globals);
+  return { free: names.filter(name => !probed.has(name)), probed: names.filter(name => probed.has(name)) };
+};
+
 /** The whole of a text as an expression. */
 const translate = original => {
   const source = withoutWavyDot(original);
-  const { program } = parse(source, { sourceType: 'module', createParenthesizedExpressions: true });
+  const ast = parse(source, { sourceType: 'module', createParenthesizedExpressions: true });
+  const { program } = ast;
   const text = ({ start, end }) => source.slice(start, end);
   // A string alone on a line is a value here, not a directive.
   const strings = program.directives.map(directive => {
@@ -71,7 +93,8 @@ const translate = original => {
     .concat(statements.filter(statement => !isFunction(statement)))
     .map(statement => asStatement(statement, text, statement === last));
   const names = statements.flatMap(declared);
-  return { source: `(async () => {${written.join('\n')}\n})()`, names: [...new Set(names)] };
+  const expression = `(async () => {${written.join('\n')}\n})()`;
+  return { source: expression, names: [...new Set(names)], ...freeNames(ast) };
 };
 
 /** Whether the text might be completed by another line: its end is what the parser did not expect. */

@@ -40,7 +40,8 @@ const ADVICE = {
   localStorage: 'Keep state in baggage.',
   module: MODULE,
   performance: CLOCK,
-  process: 'A vat is configured by its vatParameters.',
+  process:
+    'A vat has no environment. Pass what process.env would hold as vatParameters (--params), the second argument of buildRootObject.',
   queueMicrotask: 'Use Promise.resolve().then(…).',
   require: MODULE,
   self: 'Use globalThis.',

@@ -102,11 +102,59 @@ const expect = async (value, expected) => {
   }
 };
 
+/** Makes names of a compartment's globals fail to be read, as undeclared ones do, where a compartment gives undefined. */
+const makeAbsence = globals => {
+  const absent = new Set();
+  const fail = name => {
+    throw ReferenceError(`${name} is not defined`);
+  };
+  const mark = (name, set) => {
+    absent.add(name);
+    Object.defineProperty(globals, name, { get: () => fail(name), set, configurable: true });
+  };
+  return {
+    /** Marks a name that a source uses and nobody has declared. */
+    mark: name => {
+      if (!(name in globals)) mark(name, () => fail(name));
+    },
+    /** Marks a name that a source is about to declare. What it had before it keeps until then. */
+    declare: name => {
+      if (Object.hasOwn(globals, name) && !absent.has(name)) return;
+      mark(name, value => {
+        absent.delete(name);
+        Object.defineProperty(globals, name, { value, writable: true, enumerable: true, configurable: true });
+      });
+    },
+    /** Lets a source ask `typeof` of a name. */
+    unmark: name => {
+      if (absent.delete(name)) delete globals[name];
+    },
+  };
+};
+
+/**
+ * Makes `upgrade(vat, bundle, parameters)`: `vat` is a vat's name or root, and `bundle` the name of a bundle. Without
+ * parameters the vat keeps its own.
+ */
+const makeUpgrade = (vats, devices, ids) => async (vat, bundle, ...parameters) => {
+  const [name] = Object.entries(vats).find(([key, root]) => key === vat || root === vat) ?? [];
+  if (name === undefined || !Object.hasOwn(ids, name)) {
+    throw Error(`upgrade: there is no vat ${show(vat)}; there are ${Object.keys(ids).join(', ')}`);
+  }
+  const [vatParameters] = parameters;
+  const options = parameters.length > 0 ? { vatParameters } : { keepVatParameters: true };
+  const service = E(vats.vatAdmin).createVatAdminService(devices.vatAdmin);
+  const bundleID = await E(service).getBundleIDByName(bundle);
+  return E(vats.vatAdmin).upgradeStaticVat(ids[name], null, bundleID, harden(options));
+};
+
 export const buildRootObject = () => {
-  const commands = ['dump', 'step', 'run', 'advance'].map(name => [name, notHere(name)]);
+  const commands = ['dump', 'step', 'run', 'advance', 'help'].map(name => [name, notHere(name)]);
   const endowments = { ...Object.fromEntries(commands), console, E, expect, Far, makePromiseKit };
   const compartment = new Compartment(endowments);
   const { globalThis: globals } = compartment;
+  const absence = makeAbsence(globals);
+  const vatIDs = {};
 
   return Far('shell', {
     /** Makes the vats visible to all later sources: each by its name, and all of them as `vats`. */
@@ -116,6 +164,9 @@ export const buildRootObject = () => {
         // What an account of a chain with a timer looks up.
         globals.timer = E(vats.timer).createTimerService(devices.timer);
       }
+      if (!('upgrade' in vats)) {
+        globals.upgrade = makeUpgrade(vats, devices, vatIDs);
+      }
       for (const [name, root] of Object.entries(vats)) {
         if (isName(name) && !(name in globals)) {
           globals[name] = root;
@@ -123,16 +174,20 @@ export const buildRootObject = () => {
       }
     },
 
+    /** Takes the ids of the vats that can be upgraded, by name. */
+    identify: ids => {
+      Object.assign(vatIDs, ids);
+    },
+
     /**
-     * Evaluates `source`, an expression for a promise, and awaits it. `names` are the names that it declares.
-     * Returns the value, or what was thrown, as text.
+     * Evaluates `source`, an expression for a promise, and awaits it. `names` are the names that it declares, `free`
+     * those that it uses without, and `probed` those that it asks `typeof` of. Returns the value, or what was thrown,
+     * as text.
      */
-    evaluate: async (source, names) => {
-      for (const name of names) {
-        if (!Object.hasOwn(globals, name)) {
-          globals[name] = undefined;
-        }
-      }
+    evaluate: async (source, names, free, probed) => {
+      probed.forEach(absence.unmark);
+      free.forEach(absence.mark);
+      names.forEach(absence.declare);
       await null;
       try {
         const value = await compartment.evaluate(source);

@@ -8,8 +8,8 @@ use std::{
 use super::{BlockTrace, TraceError, TraceOptions, file, heights};
 use crate::observe::metrics::Metrics;
 
-/// Number of traces that may wait for the disk.
-const WAITING: usize = 16;
+/// Number of traces that may wait for the disk. Each is in memory, and a full block's has many megabytes.
+const WAITING: usize = 8;
 
 /// Writer of traces on a thread of its own, so that no block waits for them. Dropping it waits until all are written.
 #[derive(Debug)]

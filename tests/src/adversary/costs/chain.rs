@@ -123,14 +123,23 @@ impl Chain {
         self.json(&format!("txs/{}/{index}", hex::encode_upper(Sha256::digest(tx))))
     }
 
-    /// The computrons in all meters with a limit.
+    /// The computrons in all meters with a limit, and those that vats have deposited, which come back.
     pub(super) fn metered(&self) -> u128 {
         let remaining = |number: u64| self.json(&format!("meters/m{number}"));
-        (1..)
-            .map_while(remaining)
-            .filter_map(|meter| meter["remaining"].as_str()?.parse::<u128>().ok())
-            .sum()
+        let meters = (1..).map_while(remaining).map(|meter| amount(&meter["remaining"]));
+        let vats = self.json("vats?limit=1000").unwrap_or_default();
+        let ids =
+            vats["vats"].as_array().into_iter().flatten().filter_map(|vat| vat["vatId"].as_str());
+        let deposits = ids
+            .filter_map(|id| self.json(&format!("vats/{id}/stats")))
+            .map(|stats| amount(&stats["deposit"]));
+        meters.chain(deposits).sum()
     }
+}
+
+/// A number that JSON has as a text. A meter without a limit has none.
+fn amount(value: &Value) -> u128 {
+    value.as_str().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// The length of an export of a state that no node has open.

@@ -22,7 +22,7 @@ mod search;
 mod transactions;
 
 pub use bounds::{Calibration, Cost, Excess, Verdict, judge};
-pub use corpus::{dearest, weigh_dearest, weigh_file};
+pub use corpus::{dearest, weigh_dearest, weigh_file, weigh_known};
 pub use input::{Input, Message, Vat};
 pub use scales::Scales;
 pub use search::search;

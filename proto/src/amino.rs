@@ -15,14 +15,33 @@ use cosmrs::{
         tx::v1beta1::{AuthInfo, Fee, TxBody},
     },
 };
-use prost::Message as _;
+use prost::{Message as _, Name as _};
 use prost_reflect::{DynamicMessage, Value};
 use serde::Serialize;
 
-use super::{TxError, known_fields::DESCRIPTORS, protobuf::type_url};
+use crate::v1::descriptors;
 
 /// Upper bound of a body that is signed as a document. Its text can be six times as long.
-pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// Reason why a transaction has no amino JSON document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AminoError {
+    /// A part of the transaction is not valid protobuf of its type.
+    #[error("{part} cannot be decoded: {problem}")]
+    Undecodable {
+        /// Name of the part.
+        part: String,
+        /// Error of the decoder.
+        problem: String,
+    },
+    /// A message is of a type that has no amino name.
+    #[error("the message type {0} has no amino name")]
+    UnknownMessage(String),
+    /// A message has a field that amino JSON cannot express.
+    #[error("amino JSON has no form for {0}")]
+    Unsupported(&'static str),
+}
 
 /// JSON whose objects have their keys in order, as amino sorts them.
 #[derive(Serialize)]
@@ -35,14 +54,18 @@ enum Json {
     Object(BTreeMap<String, Json>),
 }
 
-/// Returns the bytes that a signer signs for a transaction, chain and account number.
-pub(super) fn sign_bytes(
+/// Returns the bytes that a signer signs for a transaction, chain and account number. `body` is a `TxBody`, and
+/// `auth_info` an `AuthInfo` whose first signer has the sequence.
+///
+/// # Errors
+/// [`AminoError`].
+pub fn sign_bytes(
     body: &[u8],
     auth_info: &[u8],
     chain_id: &str,
     account_number: u64,
-) -> Result<Vec<u8>, TxError> {
-    let undecodable = |e: prost::DecodeError| TxError::Undecodable {
+) -> Result<Vec<u8>, AminoError> {
+    let undecodable = |e: prost::DecodeError| AminoError::Undecodable {
         part: "a transaction that is signed as amino JSON".to_owned(),
         problem: e.to_string(),
     };
@@ -62,7 +85,7 @@ pub(super) fn sign_bytes(
         document.insert("timeout_height".to_owned(), Json::Text(body.timeout_height.to_string()));
     }
     let text = serde_json::to_string(&Json::Object(document)).map_err(|e| {
-        TxError::Undecodable { part: "amino JSON".to_owned(), problem: e.to_string() }
+        AminoError::Undecodable { part: "amino JSON".to_owned(), problem: e.to_string() }
     })?;
     Ok(escaped(&text).into_bytes())
 }
@@ -106,12 +129,12 @@ fn object<const N: usize>(fields: [(&str, Json); N]) -> BTreeMap<String, Json> {
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn message(any: &Any) -> Result<Json, TxError> {
-    let undecodable = |e: prost::DecodeError| TxError::Undecodable {
+fn message(any: &Any) -> Result<Json, AminoError> {
+    let undecodable = |e: prost::DecodeError| AminoError::Undecodable {
         part: any.type_url.clone(),
         problem: e.to_string(),
     };
-    let (name, value) = if any.type_url == type_url::<MsgBankSend>() {
+    let (name, value) = if any.type_url == MsgBankSend::type_url() {
         let send = MsgBankSend::decode(any.value.as_slice()).map_err(undecodable)?;
         let value = object([
             ("amount", coins(&send.amount)),
@@ -121,8 +144,9 @@ fn message(any: &Any) -> Result<Json, TxError> {
         ("cosmos-sdk/MsgSend".to_owned(), Json::Object(value))
     } else {
         let full_name = any.type_url.trim_start_matches('/');
-        let descriptor = DESCRIPTORS.as_ref().and_then(|pool| pool.get_message_by_name(full_name));
-        let descriptor = descriptor.ok_or_else(|| TxError::UnknownMessage(any.type_url.clone()))?;
+        let descriptor = descriptors().and_then(|pool| pool.get_message_by_name(full_name));
+        let descriptor =
+            descriptor.ok_or_else(|| AminoError::UnknownMessage(any.type_url.clone()))?;
         let name = format!("capstan/{}", descriptor.name());
         let decoded = DynamicMessage::decode(descriptor, any.value.as_slice());
         (name, fields(&decoded.map_err(undecodable)?)?)
@@ -132,12 +156,12 @@ fn message(any: &Any) -> Result<Json, TxError> {
 
 /// Returns the fields of a message that do not have their default values. Messages of `capstan.v1` do not contain
 /// themselves, which bounds the recursion.
-fn fields(message: &DynamicMessage) -> Result<Json, TxError> {
+fn fields(message: &DynamicMessage) -> Result<Json, AminoError> {
     let fields = message.fields().map(|(field, value)| Ok((field.name().to_owned(), json(value)?)));
     fields.collect::<Result<_, _>>().map(Json::Object)
 }
 
-fn json(value: &Value) -> Result<Json, TxError> {
+fn json(value: &Value) -> Result<Json, AminoError> {
     Ok(match value {
         Value::Bool(value) => Json::Bool(*value),
         Value::I32(number) | Value::EnumNumber(number) => Json::Number((*number).into()),
@@ -149,7 +173,7 @@ fn json(value: &Value) -> Result<Json, TxError> {
         Value::Message(message) => fields(message)?,
         Value::List(values) => Json::Array(values.iter().map(json).collect::<Result<_, _>>()?),
         Value::F32(_) | Value::F64(_) | Value::Map(_) => {
-            return Err(TxError::Unsupported("a float or a map in amino JSON"));
+            return Err(AminoError::Unsupported("a float or a map in amino JSON"));
         }
     })
 }

@@ -1,0 +1,148 @@
+//! Transactions and signatures as JSON files, in the form of the Cosmos SDK's tools: protobuf's JSON with the names of
+//! the `.proto` files.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use capstan_client::StagedTx;
+use cosmrs::proto::cosmos::tx::v1beta1::Tx;
+use prost::{Message, Name};
+use prost_reflect::{DynamicMessage, MessageDescriptor};
+use serde_json::Value;
+
+use crate::failure::usage;
+
+/// Upper bound of a file. A transaction with the largest bundle has a few MiB.
+const MAX_FILE_BYTES: u64 = 32 << 20;
+
+/// Returns the JSON form of a message.
+///
+/// # Errors
+/// It holds a message of a type that the chain does not know, or is too large.
+pub(super) fn to_value<M: Message + Name>(message: &M) -> anyhow::Result<Value> {
+    let bytes = message.encode_to_vec();
+    let most = usize::try_from(MAX_FILE_BYTES).unwrap_or(usize::MAX);
+    let json = capstan_gateway::to_json(descriptor::<M>()?, &bytes, most);
+    let json = json.map_err(|status| anyhow!("{}", status.message()))?;
+    Ok(serde_json::from_slice(&json)?)
+}
+
+/// Reads the JSON form of a message.
+fn from_value<M: Message + Name + Default>(value: Value) -> anyhow::Result<M> {
+    let dynamic = DynamicMessage::deserialize(descriptor::<M>()?, value)?;
+    Ok(M::decode(dynamic.encode_to_vec().as_slice())?)
+}
+
+fn descriptor<M: Name>() -> anyhow::Result<MessageDescriptor> {
+    let pool = capstan_gateway::descriptor_pool()?;
+    let name = M::full_name();
+    pool.get_message_by_name(&name).ok_or_else(|| anyhow!("there is no descriptor of {name}"))
+}
+
+/// Reads a transaction from a file, or from standard input if its name is `-`.
+///
+/// # Errors
+/// The file cannot be read, is too large, or is no transaction.
+pub(super) fn read_tx(path: &Path) -> anyhow::Result<StagedTx> {
+    let mut value = read_value(path)?;
+    // Later versions of the SDK write these two. Their default values change nothing, and others are refused below.
+    if let Some(body) = value.get_mut("body").and_then(Value::as_object_mut) {
+        body.retain(|name, value| match name.as_str() {
+            "unordered" => *value != Value::Bool(false),
+            "timeout_timestamp" => !value.is_null(),
+            _ => true,
+        });
+    }
+    let not_one = || {
+        format!("{} is no transaction as `--generate-only` or `tx sign` print it", path.display())
+    };
+    let tx: Tx = from_value(value).map_err(|e| usage(format!("{}: {e}", not_one())))?;
+    StagedTx::from_proto(tx).with_context(not_one)
+}
+
+/// Reads a message from a file.
+///
+/// # Errors
+/// As [`read_tx`].
+pub(super) fn read<M: Message + Name + Default>(path: &Path, what: &str) -> anyhow::Result<M> {
+    from_value(read_value(path)?)
+        .map_err(|error| usage(format!("{} is no {what}: {error}", path.display())))
+}
+
+fn read_value(path: &Path) -> anyhow::Result<Value> {
+    let shown = path.display();
+    let read = |reader: &mut dyn Read| {
+        let mut bytes = Vec::new();
+        reader.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    let bytes = match path.to_str() == Some("-") {
+        true => read(&mut io::stdin()),
+        false => File::open(path).and_then(|mut file| read(&mut file)),
+    };
+    let bytes = bytes.with_context(|| format!("cannot read {shown}"))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(usage(format!("{shown} is larger than {MAX_FILE_BYTES} bytes")));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| usage(format!("{shown} is no JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_client::{Address, Amount, Args, Messages, TxBuilder};
+    use serde_json::json;
+
+    use super::*;
+
+    fn staged() -> StagedTx {
+        let make = Messages::new(&Address([7; 20]));
+        let send = make.send("ro-51", "increment", &Args::new([2.into()]).unwrap());
+        let tx = TxBuilder::new()
+            .message(&make.transfer(&Address([8; 20]), Amount(5)))
+            .message(&send)
+            .memo("hello")
+            .fee(Amount(1_500))
+            .gas_limit(900);
+        StagedTx::new(&tx).unwrap()
+    }
+
+    fn written(value: &Value) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), value.to_string()).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_transaction_has_the_json_form_of_the_sdk() {
+        let value = to_value(&staged().to_proto()).unwrap();
+        assert_eq!(value["body"]["messages"][0]["@type"], "/cosmos.bank.v1beta1.MsgSend");
+        assert_eq!(
+            value["body"]["messages"][0]["amount"],
+            json!([{"denom": "ucap", "amount": "5"}])
+        );
+        assert_eq!(value["body"]["messages"][1]["@type"], "/capstan.v1.MsgSend");
+        assert_eq!(
+            (&value["body"]["memo"], &value["body"]["timeout_height"]),
+            (&json!("hello"), &json!("0"))
+        );
+        assert_eq!(value["auth_info"]["signer_infos"], json!([]));
+        assert_eq!(value["auth_info"]["fee"]["gas_limit"], "900");
+        assert_eq!(value["signatures"], json!([]));
+        assert_eq!(read_tx(written(&value).path()).unwrap(), staged());
+    }
+
+    #[test]
+    fn fields_of_later_versions_are_taken_with_their_default_values_only() {
+        let mut value = to_value(&staged().to_proto()).unwrap();
+        value["body"]["unordered"] = json!(false);
+        value["body"]["timeout_timestamp"] = json!(null);
+        assert_eq!(read_tx(written(&value).path()).unwrap(), staged());
+        value["body"]["unordered"] = json!(true);
+        let error = read_tx(written(&value).path()).unwrap_err().to_string();
+        assert!(error.contains("unordered"), "{error}");
+        for bad in [json!({}), json!([]), json!({"body": {"messages": [{"@type": "/x.Y"}]}})] {
+            assert!(read_tx(written(&bad).path()).is_err(), "{bad}");
+        }
+    }
+}
