@@ -201,7 +201,8 @@ fn heights_that_there_are_not() {
             (INTERNAL_ERROR, "height must be greater than 0, but got 0".to_owned())
         );
         assert_eq!(error(json!(-3)).1, "height must be greater than 0, but got -3");
-        let most = if ["validators", "consensus_params"].contains(&method) { last + 1 } else { last };
+        let most =
+            if ["validators", "consensus_params"].contains(&method) { last + 1 } else { last };
         let beyond =
             format!("height 99 must be less than or equal to the current blockchain height {most}");
         assert_eq!(error(json!("99")), (INTERNAL_ERROR, beyond));
@@ -442,9 +443,7 @@ fn tx_search_by_events_heights_and_hashes() {
     assert!(typed.txs[0].proof.is_some());
 
     let error = |params: Value| node.rpc.error("tx_search", params).1;
-    assert!(
-        error(json!({"query": "malformed query"})).starts_with("offset 10: got tag, wanted")
-    );
+    assert!(error(json!({"query": "malformed query"})).starts_with("offset 10: got tag, wanted"));
     assert_eq!(error(json!({})), "offset 0: EOF");
     assert_eq!(
         error(json!({"query": "a=1", "page": "9"})),

@@ -131,7 +131,8 @@ impl Scan<'_> {
             if condition.is_range() && conditions[..at].iter().any(|other| is_same_range(&other)) {
                 continue;
             }
-            let ranges: Vec<&Condition> = conditions.iter().filter(is_same_range).copied().collect();
+            let ranges: Vec<&Condition> =
+                conditions.iter().filter(is_same_range).copied().collect();
             let exact = condition.is_equality().then(|| condition.argument());
             let heights = self.heights;
             let matching = self.entries(condition.key(), exact, |value, height| {

@@ -248,10 +248,7 @@ impl Chain {
         last_commit: Commit,
     ) -> Result<Proposal, SoloError> {
         let header = Header {
-            version: Some(Consensus {
-                block: BLOCK_PROTOCOL,
-                app: self.tip.app_version,
-            }),
+            version: Some(Consensus { block: BLOCK_PROTOCOL, app: self.tip.app_version }),
             chain_id: self.genesis.chain_id().to_owned(),
             height: self.next_height(),
             time: Some(time.into()),

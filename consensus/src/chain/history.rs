@@ -136,9 +136,9 @@ fn take<T: prost::Message + Default>(
 /// Returns the bytes of a block's results, with those of its index entries.
 pub(super) fn result_bytes(block: &Block, results: &ResponseFinalizeBlock) -> u64 {
     let height = block.header.as_ref().map_or(0, |header| header.height);
-    let entries = |keys: Vec<Vec<u8>>| keys.iter().map(|key| key.len() + ENTRY_BYTES).sum::<usize>();
-    let mut bytes =
-        results.encoded_len() + entries(block_index::keys(height, &results.events));
+    let entries =
+        |keys: Vec<Vec<u8>>| keys.iter().map(|key| key.len() + ENTRY_BYTES).sum::<usize>();
+    let mut bytes = results.encoded_len() + entries(block_index::keys(height, &results.events));
     for (index, result) in (0_u32..).zip(&results.tx_results) {
         bytes += TX_BYTES + entries(tx_index::keys((height, index), &result.events));
     }

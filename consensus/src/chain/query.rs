@@ -142,7 +142,8 @@ impl Condition {
             return values.iter().any(|value| self.accepts(value));
         }
         // A key that is the type of an event stands for an empty value.
-        let has_type = events.keys().any(|key| key.rsplit_once('.').is_some_and(|(it, _)| it == self.key));
+        let has_type =
+            events.keys().any(|key| key.rsplit_once('.').is_some_and(|(it, _)| it == self.key));
         has_type && self.accepts("")
     }
 
@@ -154,7 +155,9 @@ impl Condition {
             Test::EqualText => value == self.argument,
             Test::Compare(comparison, operand) => {
                 let ordering = match operand {
-                    Operand::Number(number) => leading_number(value).and_then(|it| it.compare(*number)),
+                    Operand::Number(number) => {
+                        leading_number(value).and_then(|it| it.compare(*number))
+                    }
                     Operand::Time(at) => time(value).ok().map(|value| value.cmp(at)),
                     Operand::Date(at) => date(value).ok().map(|value| value.cmp(at)),
                 };
@@ -180,7 +183,8 @@ impl Condition {
     /// Returns the text that a value in an index must be equal to, if the condition asks for one. Heights are compared as
     /// numbers instead.
     pub(crate) fn exact_text(&self) -> Option<&str> {
-        let is_text = self.is_equality() && (self.key != "tx.height" || self.integer_bounds().is_none());
+        let is_text =
+            self.is_equality() && (self.key != "tx.height" || self.integer_bounds().is_none());
         is_text.then_some(self.argument.as_str())
     }
 

@@ -74,9 +74,7 @@ fn condition(scanner: &mut Scanner<'_>) -> Result<Condition, String> {
     let (kind, argument) = match operator {
         Token::Exists => return Ok(Condition::new(key, Test::Exists, String::new())),
         Token::Contains => scanner.require(&[Token::Text])?,
-        Token::Equal => {
-            scanner.require(&[Token::Number, Token::Time, Token::Date, Token::Text])?
-        }
+        Token::Equal => scanner.require(&[Token::Number, Token::Time, Token::Date, Token::Text])?,
         _ => scanner.require(&[Token::Number, Token::Time, Token::Date])?,
     };
     let test = match (operator, kind) {
@@ -131,7 +129,8 @@ impl Token {
 
 /// Reads a time of RFC 3339.
 pub(super) fn time(text: &str) -> Result<Time, String> {
-    Time::parse_from_rfc3339(text).map_err(|_| invalid_time("TIME", text, "2006-01-02T15:04:05Z07:00"))
+    Time::parse_from_rfc3339(text)
+        .map_err(|_| invalid_time("TIME", text, "2006-01-02T15:04:05Z07:00"))
 }
 
 /// Reads a date.
@@ -141,7 +140,9 @@ pub(super) fn date(text: &str) -> Result<Time, String> {
     let time = is_date.then(|| Time::parse_from_rfc3339(&whole).ok()).flatten();
     let part = |range| text.get(range).and_then(|digits: &str| digits.parse::<u8>().ok());
     time.ok_or_else(|| match (is_date, part(5..7)) {
-        (true, Some(1..=12)) => format!("invalid DATE value: parsing time {text:?}: day out of range"),
+        (true, Some(1..=12)) => {
+            format!("invalid DATE value: parsing time {text:?}: day out of range")
+        }
         (true, Some(_)) => format!("invalid DATE value: parsing time {text:?}: month out of range"),
         _ => invalid_time("DATE", text, "2006-01-02"),
     })

@@ -156,7 +156,8 @@ fn by_others(
     let (low, high) = plan.heights;
     let within = |(height, _): &TxPosition| {
         let text = height.to_string();
-        (low..=high).contains(height) && heights.iter().all(|condition| condition.accepts_indexed(&text))
+        (low..=high).contains(height)
+            && heights.iter().all(|condition| condition.accepts_indexed(&text))
     };
     let mut positions: Vec<_> = found.into_iter().filter(within).collect();
     if order == Order::Descending {

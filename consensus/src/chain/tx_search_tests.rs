@@ -91,8 +91,7 @@ fn conditions_are_fulfilled_together_in_both_orders() {
 fn a_search_that_reads_too_much_goes_on_where_it_was_cut() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
-    for (text, least) in [("pay.to = 'even'", 20), ("tx.height > 0", 20), ("pay.amount >= 0", 40)]
-    {
+    for (text, least) in [("pay.to = 'even'", 20), ("tx.height > 0", 20), ("pay.amount >= 0", 40)] {
         let whole = found(&store, text, Order::Ascending, ALL).positions;
         let (mut all, mut from, mut calls) = (BTreeSet::new(), 0, 0);
         loop {

@@ -42,9 +42,8 @@ pub(crate) async fn answer(
 ) -> Outcome {
     let most = node.limits.max_answer_bytes;
     let id = request.id;
-    let failed = |error: RpcError| {
-        Outcome::Answered(response(Some(&id), Err(error)).to_string(), false)
-    };
+    let failed =
+        |error: RpcError| Outcome::Answered(response(Some(&id), Err(error)).to_string(), false);
     if *room == 0 {
         let error =
             format!("the call was not made, since the whole answer has at most {most} bytes");

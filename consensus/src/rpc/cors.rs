@@ -22,12 +22,16 @@ const SERVER_TIME: HeaderName = HeaderName::from_static("x-server-time");
 /// the time.
 pub(crate) async fn mark(State(allowed): State<bool>, request: Request, next: Next) -> Response {
     let asked = request.headers();
-    if allowed && request.method() == Method::OPTIONS && asked.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+    if allowed
+        && request.method() == Method::OPTIONS
+        && asked.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+    {
         let mut headers = preflight(asked);
         stamp(&mut headers);
         return (StatusCode::NO_CONTENT, headers).into_response();
     }
-    let is_listed = METHODS.contains(&request.method().as_str()) || request.method() == Method::OPTIONS;
+    let is_listed =
+        METHODS.contains(&request.method().as_str()) || request.method() == Method::OPTIONS;
     let is_allowed = asked.contains_key(ORIGIN) && is_listed;
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -51,9 +55,12 @@ fn preflight(asked: &HeaderMap) -> HeaderMap {
     let wanted = text(ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default();
     let mut names = wanted.split(',').map(|name| name.trim().to_ascii_lowercase());
     let is_known = |name: &str| name.is_empty() || HEADERS.contains(&name);
-    if asked.contains_key(ORIGIN) && METHODS.contains(&method) && names.all(|name| is_known(&name)) {
+    if asked.contains_key(ORIGIN) && METHODS.contains(&method) && names.all(|name| is_known(&name))
+    {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        for (name, value) in [(ACCESS_CONTROL_ALLOW_METHODS, method), (ACCESS_CONTROL_ALLOW_HEADERS, wanted)] {
+        for (name, value) in
+            [(ACCESS_CONTROL_ALLOW_METHODS, method), (ACCESS_CONTROL_ALLOW_HEADERS, wanted)]
+        {
             if let Ok(value) = HeaderValue::from_str(value)
                 && !value.is_empty()
             {

@@ -1,8 +1,8 @@
 //! Errors as JSON-RPC has them, with CometBFT's codes.
 
 use crate::chain::BlockStoreError;
-use crate::chain::query::QueryError;
 use crate::chain::block_index::SearchError;
+use crate::chain::query::QueryError;
 use crate::mempool::MempoolError;
 
 /// An error as JSON-RPC has it.

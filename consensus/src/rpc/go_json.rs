@@ -31,14 +31,18 @@ pub(crate) fn syntax_error(text: &str, error: &serde_json::Error) -> String {
         b'n' => "null",
         b'0' if bytes.get(1).is_some_and(u8::is_ascii_digit) => return after_the_value(bytes[1]),
         b'"' | b'[' | b'{' | b'-' | b'0'..=b'9' => "",
-        other => return format!("invalid character {} looking for beginning of value", quoted(*other)),
+        other => {
+            return format!("invalid character {} looking for beginning of value", quoted(*other));
+        }
     };
     for (expected, found) in literal.bytes().zip(bytes.iter().map(Some).chain([None])) {
         match found {
             None => return END.to_owned(),
             Some(found) if *found != expected => {
                 let (found, expected) = (quoted(*found), quoted(expected));
-                return format!("invalid character {found} in literal {literal} (expecting {expected})");
+                return format!(
+                    "invalid character {found} in literal {literal} (expecting {expected})"
+                );
             }
             Some(_) => {}
         }

@@ -70,9 +70,12 @@ async fn answer_all(
         Value::Array(batch) if batch.len() > node.limits.max_batch => {
             let most = node.limits.max_batch;
             node.usage.refuse();
-            return Err((RpcError::invalid_request(format!(
-                "batch request exceeds maximum ({most}) allowed number of requests"
-            )), false));
+            return Err((
+                RpcError::invalid_request(format!(
+                    "batch request exceeds maximum ({most}) allowed number of requests"
+                )),
+                false,
+            ));
         }
         Value::Array(batch) => Request::parse_all(batch),
         Value::Null => Ok(Vec::new()),
@@ -109,9 +112,11 @@ fn send(node: &RpcContext, by: &Call, status: StatusCode, answered: Answered) ->
     match by.reserve(answered.text.len()) {
         Some(reserved) => {
             let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+            headers
+                .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
             if answered.is_cacheable {
-                headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static(CACHE_CONTROL));
+                headers
+                    .insert(header::CACHE_CONTROL, header::HeaderValue::from_static(CACHE_CONTROL));
             }
             (status, headers, listen::held(answered.text, reserved)).into_response()
         }
@@ -173,9 +178,10 @@ fn intake(node: &RpcContext, most: usize) -> Intake {
 fn unreadable(node: &RpcContext, unread: &Unread) -> Response {
     let (status, why) = match unread {
         Unread::Busy => return busy(node),
-        Unread::TooLarge(_) => {
-            (StatusCode::BAD_REQUEST, "error reading request body: http: request body too large".to_owned())
-        }
+        Unread::TooLarge(_) => (
+            StatusCode::BAD_REQUEST,
+            "error reading request body: http: request body too large".to_owned(),
+        ),
         Unread::TooSlow => {
             node.usage.drop_client();
             (StatusCode::REQUEST_TIMEOUT, unread.to_string())
@@ -233,7 +239,8 @@ async fn of_uri(
 
 fn is_form(request: &extract::Request) -> bool {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let has_body = [HttpMethod::POST, HttpMethod::PUT, HttpMethod::PATCH].contains(request.method());
+    let has_body =
+        [HttpMethod::POST, HttpMethod::PUT, HttpMethod::PATCH].contains(request.method());
     has_body && kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
 }
 

@@ -12,7 +12,9 @@ pub(crate) fn page(host: &str) -> Response {
         host.chars().filter(|c| c.is_ascii_alphanumeric() || ".:-[]".contains(*c)).collect();
     let mut methods: Vec<_> = METHODS.iter().chain(WEBSOCKET_METHODS).collect();
     methods.sort_by_key(|method| method.name);
-    let mut page = "<html><body><br>Available endpoints:<br><br>Endpoints that require arguments:<br>".to_owned();
+    let mut page =
+        "<html><body><br>Available endpoints:<br><br>Endpoints that require arguments:<br>"
+            .to_owned();
     for method in methods {
         let arguments: Vec<String> =
             method.arguments.iter().map(|(name, _)| format!("{name}=_")).collect();

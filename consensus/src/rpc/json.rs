@@ -10,8 +10,8 @@ use tendermint_proto::v0_38::abci::{
     Event, ExecTxResult, ResponseCheckTx, ResponseFinalizeBlock, ResponseQuery, ValidatorUpdate,
 };
 use tendermint_proto::v0_38::crypto::{Proof, ProofOp, ProofOps, PublicKey, public_key};
-use tendermint_proto::v0_38::version::Consensus;
 use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, ConsensusParams, Header};
+use tendermint_proto::v0_38::version::Consensus;
 
 use crate::chain::execution::{Validator, txs_of};
 
@@ -136,7 +136,9 @@ pub(crate) fn tx_event(height: i64, index: usize, tx: &[u8], result: &ExecTxResu
     result_json["events"] = sparse_events(&result.events);
     retain_given(&mut result_json, |_| false);
     // A text that is "0" is not a number with its default.
-    for (name, text) in [("log", &result.log), ("info", &result.info), ("codespace", &result.codespace)] {
+    for (name, text) in
+        [("log", &result.log), ("info", &result.info), ("codespace", &result.codespace)]
+    {
         if text == "0" {
             result_json[name] = "0".into();
         }

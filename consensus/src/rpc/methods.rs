@@ -36,20 +36,12 @@ const ORDER_BY: (&str, Kind) = ("order_by", Kind::Text);
 /// Every method, in alphabetical order.
 pub(crate) const METHODS: &[Method] = &[
     method("abci_info", &[], Cache::Always),
-    method(
-        "abci_query",
-        &[("path", Kind::Text), ("data", Kind::Hex), HEIGHT, PROVE],
-        Cache::Never,
-    ),
+    method("abci_query", &[("path", Kind::Text), ("data", Kind::Hex), HEIGHT, PROVE], Cache::Never),
     method("block", &[HEIGHT], Cache::AtHeight),
     method("block_by_hash", &[("hash", Kind::Bytes)], Cache::Always),
     method("block_results", &[HEIGHT], Cache::AtHeight),
     method("block_search", &[QUERY, PAGE, PER_PAGE, ORDER_BY], Cache::Never),
-    method(
-        "blockchain",
-        &[("minHeight", Kind::Int64), ("maxHeight", Kind::Int64)],
-        Cache::Always,
-    ),
+    method("blockchain", &[("minHeight", Kind::Int64), ("maxHeight", Kind::Int64)], Cache::Always),
     method("broadcast_evidence", &[("evidence", Kind::Evidence)], Cache::Never),
     method("broadcast_tx_async", TX, Cache::Never),
     method("broadcast_tx_commit", TX, Cache::Never),

@@ -26,7 +26,10 @@ impl Params {
             Value::Object(map) => arguments
                 .iter()
                 .map(|(name, kind)| {
-                    Ok((*name, map.get(*name).map_or(Ok(Arg::None), |value| kind.from_json(value))?))
+                    Ok((
+                        *name,
+                        map.get(*name).map_or(Ok(Arg::None), |value| kind.from_json(value))?,
+                    ))
                 })
                 .collect(),
             Value::Array(list) if list.len() == arguments.len() => arguments
@@ -47,7 +50,10 @@ impl Params {
     ///
     /// # Errors
     /// A text that says what is wrong.
-    pub(crate) fn from_uri(given: &[(String, String)], arguments: Arguments) -> Result<Self, String> {
+    pub(crate) fn from_uri(
+        given: &[(String, String)],
+        arguments: Arguments,
+    ) -> Result<Self, String> {
         let read = arguments.iter().map(|(name, kind)| {
             let mut found = given.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
             let value = found.next().filter(|value| !value.is_empty());

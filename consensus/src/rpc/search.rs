@@ -18,8 +18,7 @@ pub(crate) fn txs(node: &RpcContext, params: &Params) -> Answer {
     check_hash(&query)?;
     let order = order(params, Order::Ascending)?;
     let head = node.feed.head().height;
-    let tx_search::Found { positions, cut } =
-        tx_search::search(&node.store, &query, order, head)?;
+    let tx_search::Found { positions, cut } = tx_search::search(&node.store, &query, order, head)?;
     let prove = params.flag("prove");
     let txs = page(node, params, &positions, |at| tx_at(node, at, prove))?;
     let mut answer = json!({"txs": txs, "total_count": positions.len().to_string()});

@@ -37,9 +37,8 @@ pub(crate) async fn broadcast_commit(node: &Arc<RpcContext>, params: &Params) ->
     let mut heads = node.feed.watch();
     let mut seen = node.feed.head().height;
     let check = node.submitter.check(tx.clone()).await;
-    let check = check.map_err(|error| {
-        RpcError::internal(format!("error on broadcastTxCommit: {error}"))
-    })?;
+    let check = check
+        .map_err(|error| RpcError::internal(format!("error on broadcastTxCommit: {error}")))?;
     if check.code != 0 {
         return Ok(commit_answer(&check, &ExecTxResult::default(), &hash, 0));
     }

@@ -31,9 +31,10 @@ fn unescaped(text: &str) -> Option<String> {
             other => other,
         });
     }
-    Some(String::from_utf8(bytes).unwrap_or_else(|error| {
-        String::from_utf8_lossy(error.as_bytes()).into_owned()
-    }))
+    Some(
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    )
 }
 
 #[cfg(test)]
@@ -45,7 +46,10 @@ mod tests {
         let read = |query: &str| -> Vec<String> {
             pairs(query).into_iter().map(|(name, value)| format!("{name}={value}")).collect()
         };
-        assert_eq!(read("a=1&b=%22x+y%22&c&d=%zz&e=1;f=2&g=%2&%68=é"), ["a=1", "b=\"x y\"", "c=", "h=é"]);
+        assert_eq!(
+            read("a=1&b=%22x+y%22&c&d=%zz&e=1;f=2&g=%2&%68=é"),
+            ["a=1", "b=\"x y\"", "c=", "h=é"]
+        );
         assert_eq!(read("a=%ff"), ["a=\u{fffd}"]);
         assert_eq!(pairs(&"a=1&".repeat(1000)).len(), MAX_PAIRS);
     }

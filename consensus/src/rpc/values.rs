@@ -121,7 +121,8 @@ impl Kind {
 
     fn from_digits(self, digits: &str) -> Result<Arg, String> {
         if self == Self::Text {
-            return hex(digits).map(|bytes| Arg::Text(String::from_utf8_lossy(&bytes).into_owned()));
+            return hex(digits)
+                .map(|bytes| Arg::Text(String::from_utf8_lossy(&bytes).into_owned()));
         }
         if self.is_bytes() {
             return hex(digits).map(Arg::Bytes);
@@ -133,7 +134,9 @@ impl Kind {
     fn integer(self, text: &str) -> Result<Arg, String> {
         let number = text.trim_matches([' ', '\t', '\n', '\r']);
         let value = serde_json::from_str(text).map_err(|error| syntax_error(text, &error))?;
-        let fault = || format!("json: cannot unmarshal number {number} into Go value of type {}", self.name());
+        let fault = || {
+            format!("json: cannot unmarshal number {number} into Go value of type {}", self.name())
+        };
         match value {
             Value::Null => Ok(Arg::Integer(0)),
             Value::Number(_) if self == Self::Uint => {
@@ -167,9 +170,11 @@ fn base64(text: &str) -> Result<Vec<u8>, String> {
 fn bytes_of(list: &[Value]) -> Result<Vec<u8>, String> {
     let byte = |value: &Value| match value {
         Value::Null => Ok(0),
-        Value::Number(number) => number.as_u64().and_then(|it| u8::try_from(it).ok()).ok_or_else(
-            || format!("json: cannot unmarshal number {number} into Go value of type uint8"),
-        ),
+        Value::Number(number) => {
+            number.as_u64().and_then(|it| u8::try_from(it).ok()).ok_or_else(|| {
+                format!("json: cannot unmarshal number {number} into Go value of type uint8")
+            })
+        }
         other => Err(mismatch(other, "uint8")),
     };
     list.iter().map(byte).collect()
@@ -200,8 +205,11 @@ fn evidence(value: &Value) -> Result<Arg, String> {
         }
         Some(Value::String(name)) => match (name.as_str(), envelope.contains_key("value")) {
             (_, false) => return Err("interface value cannot be empty".to_owned()),
-            ("tendermint/DuplicateVoteEvidence" | "tendermint/LightClientAttackEvidence", true) => {}
-            (name, true) if name.starts_with("tendermint/Pub") || name.starts_with("tendermint/Priv") => {
+            ("tendermint/DuplicateVoteEvidence" | "tendermint/LightClientAttackEvidence", true) => {
+            }
+            (name, true)
+                if name.starts_with("tendermint/Pub") || name.starts_with("tendermint/Priv") =>
+            {
                 return Err(format!("invalid type {name:?} for this value"));
             }
             (name, true) => return Err(format!("unknown type {name:?}")),

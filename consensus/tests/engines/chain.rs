@@ -1,6 +1,7 @@
 //! The two engines with the same application, genesis document and validator's key.
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use capstan_consensus::comet::{CometConfig, CometHome, CometNode, find};
 use capstan_consensus::solo::{GenesisDoc, Solo, SoloConfig};
@@ -60,15 +61,24 @@ impl Engines {
 
     /// Waits until both chains are idle. Returns their height, which is the same.
     pub(crate) fn settle(&self) -> i64 {
-        let [solo, comet] = self.each(|engine| poll(|| idle(engine.rpc)));
+        let [solo, comet] = self.each(|engine| poll(|| settled(engine.rpc)));
         assert_eq!(solo, comet, "the heights of both chains");
         solo
     }
 }
 
+/// The height of a chain that is idle for a while: a block may be on its way when nothing waits any more.
+fn settled(rpc: Rpc) -> Option<i64> {
+    let height = idle(rpc)?;
+    std::thread::sleep(Duration::from_millis(100));
+    idle(rpc).filter(|still| *still == height)
+}
+
 /// The height of a chain with nothing left to do. CometBFT answers about a block before it has its results.
 fn idle(rpc: Rpc) -> Option<i64> {
-    let get = |path: &str| Some(rpc.get(path).1).map(|mut it| it["result"].take()).filter(|it| !it.is_null());
+    let get = |path: &str| {
+        Some(rpc.get(path).1).map(|mut it| it["result"].take()).filter(|it| !it.is_null())
+    };
     let status = get("/status")?;
     let height: i64 = status["sync_info"]["latest_block_height"].as_str()?.parse().ok()?;
     if get("/num_unconfirmed_txs")?["n_txs"] != "0" {
@@ -84,10 +94,8 @@ fn idle(rpc: Rpc) -> Option<i64> {
 
 fn document(home: &CometHome) -> Value {
     let key = home.validator_key().unwrap();
-    let public = base64::Engine::encode(
-        &base64::engine::general_purpose::STANDARD,
-        key.public_bytes(),
-    );
+    let public =
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key.public_bytes());
     json!({
         "genesis_time": "2026-01-01T00:00:00Z",
         "chain_id": "engines-1",

@@ -32,11 +32,12 @@ impl Comparison {
     /// Compares two answers to the same request.
     pub(crate) fn note(&mut self, request: &str, solo: Value, comet: Value) {
         self.seen += 1;
-        let [solo, comet] = [(solo, &self.names[0]), (comet, &self.names[1])].map(|(value, names)| {
-            let mut value = value;
-            rename(&mut value, names);
-            value
-        });
+        let [solo, comet] =
+            [(solo, &self.names[0]), (comet, &self.names[1])].map(|(value, names)| {
+                let mut value = value;
+                rename(&mut value, names);
+                value
+            });
         for (path, solo, comet) in differing(&solo, &comet) {
             let is_listed = |difference: &Difference| difference.is_about(request, &path);
             let mut listed = false;
@@ -46,7 +47,10 @@ impl Comparison {
             }
             if !listed {
                 let [solo, comet] = [solo, comet].map(|value| shortened(&value));
-                let _ = writeln!(self.unlisted, "{request}\n  at {path}\n    solo  {solo}\n    comet {comet}");
+                let _ = writeln!(
+                    self.unlisted,
+                    "{request}\n  at {path}\n    solo  {solo}\n    comet {comet}"
+                );
             }
         }
     }

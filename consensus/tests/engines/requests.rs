@@ -39,7 +39,20 @@ fn bodies() -> Vec<Request> {
     let health = r#"{"jsonrpc":"2.0","id":1,"method":"health","params":{}}"#;
     let many = |count: usize| format!("[{}]", vec![health; count].join(","));
     let texts = [
-        "{", "nonsense", "5", "null", "true", "\"status\"", "{}", " ", "{\"id\":1}", "[]", "[null]", "[1]", "[[]]", "[{}]",
+        "{",
+        "nonsense",
+        "5",
+        "null",
+        "true",
+        "\"status\"",
+        "{}",
+        " ",
+        "{\"id\":1}",
+        "[]",
+        "[null]",
+        "[1]",
+        "[[]]",
+        "[{}]",
         "{\"id\":1,\"method\":7}",
         "{\"id\":null,\"method\":\"health\"}",
         "{\"method\":\"health\"}",

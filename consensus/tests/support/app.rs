@@ -129,8 +129,11 @@ impl TestApp {
 
 /// Events with all kinds of values, and with empty ones.
 fn rich_events() -> Vec<Event> {
-    let attribute =
-        |key: &str, value: &str| EventAttribute { key: key.into(), value: value.into(), index: true };
+    let attribute = |key: &str, value: &str| EventAttribute {
+        key: key.into(),
+        value: value.into(),
+        index: true,
+    };
     let pairs = [
         ("number", "12"),
         ("decimal", "1.5"),
