@@ -144,7 +144,7 @@ pub(crate) fn tx_event(height: i64, index: usize, tx: &[u8], result: &ExecTxResu
         }
     }
     let mut event = json!({"height": height.to_string(), "index": index, "tx": base64(tx), "result": result_json});
-    retain_given(&mut event, |name| name == "result");
+    retain_given(&mut event, |name| ["result", "tx"].contains(&name));
     event
 }
 
