@@ -28,7 +28,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut config = prost_build::Config::new();
     config.type_attribute(".", "#[derive(serde::Serialize)]");
-    config.type_attribute(".", "#[serde(rename_all = \"camelCase\")]");
     let callable = pool.services().filter(|service| service.name() != MESSAGES);
     for method in callable.flat_map(|service| service.methods().collect::<Vec<_>>()) {
         let request = format!(".{}", method.input().full_name());
@@ -102,7 +101,7 @@ fn entry(service: &str, method: &MethodDescriptor, types: &prost_build::Method) 
     let json_field = option(method, "json_field").map(|field| {
         let output = method.output();
         let found = output.get_field_by_name(&field);
-        found.unwrap_or_else(|| panic!("{name}: no field {field}")).json_name().to_owned()
+        found.unwrap_or_else(|| panic!("{name}: no field {field}")).name().to_owned()
     });
     let about = types.comments.leading.join(" ");
     format!(
@@ -120,10 +119,8 @@ fn field(method: &str, field: &FieldDescriptor) -> String {
         Kind::Uint64 => "U64",
         other => panic!("{method}: requests have no fields of type {other:?} yet"),
     };
-    let (name, json_name) = (field.name(), field.json_name());
-    format!(
-        "crate::Field {{ name: {name:?}, json_name: {json_name:?}, kind: crate::FieldKind::{kind} }}, "
-    )
+    let name = field.name();
+    format!("crate::Field {{ name: {name:?}, kind: crate::FieldKind::{kind} }}, ")
 }
 
 /// The value of one of the options of `options.proto`.

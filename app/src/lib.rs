@@ -55,7 +55,7 @@ pub use observe::{
     remedy::Remedy,
     slog::SlogFile,
     trace::{self, TraceOptions},
-    vat_log::{VatLevel, VatLine, VatLog},
+    vat_log::{VatLevel, VatLine, VatLog, own_frames},
     watch::{LastCrank, LastDelivery},
 };
 pub use overrides::{Override, OverrideError};

@@ -52,7 +52,7 @@ fn a_block_ends_at_its_budget_and_the_next_goes_on() {
     assert!(is_spent(spent, 2 * (WORK + DELIVERY)), "{spent}");
     let hash = chain.hash();
     let queue = chain.json("kernel/run-queue");
-    assert!(!queue["runQueue"].as_array().unwrap().is_empty(), "{queue}");
+    assert!(!queue["run_queue"].as_array().unwrap().is_empty(), "{queue}");
     // Leftovers come before what the next block brings.
     let later = alice.tx(vec![alice.send(&factory, "echo", "[]", &[])]);
     let second = chain.block(std::slice::from_ref(&later));
@@ -245,11 +245,11 @@ fn vat_stats_add_up() {
     let grown = |name: &str| number(&stats, name) - number(&first, name);
     // `provision` and `work`.
     assert_eq!(grown("deliveries"), 2);
-    for count in [grown("computronsTotal"), number(&stats, "computronsLastBlock")] {
+    for count in [grown("computrons_total"), number(&stats, "computrons_last_block")] {
         assert!(is_spent(count, DELIVERY + WORK), "{count}");
     }
-    assert!(grown("transcriptCount") >= 2);
-    assert_eq!(stats["meterRemaining"], "unlimited");
-    assert_eq!(number(&stats, "queueDepth"), 0);
+    assert!(grown("transcript_count") >= 2);
+    assert_eq!(stats["meter_remaining"], "unlimited");
+    assert_eq!(number(&stats, "queue_depth"), 0);
     assert_eq!(grown("exports"), 1);
 }

@@ -41,8 +41,8 @@ fn an_account_creates_a_javascript_vat_and_talks_to_it() {
     chain.ok(tx.clone());
     let made = chain.settled(&tx, 0);
     assert_eq!(made["status"], "fulfilled", "{made}");
-    let text = |name: &str| made["createdVat"][name].as_str().unwrap().to_owned();
-    assert_eq!(text("vatId"), "v3");
+    let text = |name: &str| made["created_vat"][name].as_str().unwrap().to_owned();
+    assert_eq!(text("vat_id"), "v3");
     let (root, meter) = (text("root"), text("meter"));
 
     // The new vat gives a factory of its own, whose methods answer.
@@ -68,11 +68,11 @@ fn an_account_creates_a_javascript_vat_and_talks_to_it() {
 
     let stats = chain.json("vats/v3/stats");
     let number = |name: &str| stats[name].as_u64().unwrap();
-    assert_eq!((&stats["status"], &stats["bundleId"]), (&"running".into(), &bundle.into()));
+    assert_eq!((&stats["status"], &stats["bundle_id"]), (&"running".into(), &bundle.into()));
     // startVat and five messages at least.
     assert!(number("deliveries") >= 5, "{stats}");
-    assert!(number("computronsTotal") > 0 && number("heapBytes") > 0, "{stats}");
-    let remaining: u64 = stats["meterRemaining"].as_str().unwrap().parse().unwrap();
+    assert!(number("computrons_total") > 0 && number("heap_bytes") > 0, "{stats}");
+    let remaining: u64 = stats["meter_remaining"].as_str().unwrap().parse().unwrap();
     assert!(remaining < 100_000_000_000, "{stats}");
     assert_eq!(chain.json("vats/v3")["name"], "second");
 }
@@ -92,7 +92,7 @@ fn an_account_ends_its_vat() {
     chain.ok(tx.clone());
     let failed = chain.settled(&tx, 0);
     assert_eq!(failed["status"], "rejected", "{failed}");
-    assert_eq!(failed["createdVat"], Value::Null);
+    assert_eq!(failed["created_vat"], Value::Null);
 
     let create = any(&proto::MsgCreateVat {
         owner: alice.address().to_string(),
@@ -102,7 +102,7 @@ fn an_account_ends_its_vat() {
     let tx = alice.tx(vec![create]);
     chain.ok(tx.clone());
     let made = chain.settled(&tx, 0);
-    let (vat, admin) = (&made["createdVat"]["vatId"], &made["createdVat"]["admin"]);
+    let (vat, admin) = (&made["created_vat"]["vat_id"], &made["created_vat"]["admin"]);
     let end = any(&proto::MsgTerminateVat {
         sender: alice.address().to_string(),
         admin: admin.as_str().unwrap().to_owned(),

@@ -24,7 +24,7 @@ fn coins_move_and_accounts_come_to_be() {
     assert_eq!(attributes(&result.events, "fee.paid", "amount"), ["10000000ucap"]);
     assert_eq!(chain.balance(dave), 700);
     assert_eq!(chain.balance(alice.address()), before - 10_000_000 - 701);
-    assert_eq!(chain.json(&format!("accounts/{dave}"))["accountNumber"], 3);
+    assert_eq!(chain.json(&format!("accounts/{dave}"))["account_number"], 3);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn messages_are_answered_and_their_results_found() {
     assert_eq!(first["status"], "fulfilled");
     assert_eq!(first["promise"], sent.result.as_str());
     assert_eq!(first["value"]["body"], "#[1,\"!$2\"]");
-    assert_eq!(first["settledHeight"], chain.height);
+    assert_eq!(first["settled_height"], chain.height);
     let second = chain.settled(&tx, 1);
     // What the account exported comes back under its own names.
     assert_eq!(second["value"]["slots"], serde_json::json!(["ro+1", "rp+1"]));
@@ -88,7 +88,7 @@ fn vats_call_accounts_and_accounts_answer() {
     assert_eq!(block.tx_results[0].code, 0, "{}", block.tx_results[0].log);
     let outbox = chain.json(&format!("accounts/{}/outbox", alice.address()));
     let entries = outbox["entries"].as_array().unwrap();
-    let mut deliveries = entries.iter().rev().map(|e| e["deliveryJson"].as_str().unwrap());
+    let mut deliveries = entries.iter().rev().map(|e| e["delivery_json"].as_str().unwrap());
     let call = deliveries.find(|d| d.starts_with("[\"message\"")).unwrap();
     let call: serde_json::Value = serde_json::from_str(call).unwrap();
     assert_eq!(
@@ -158,10 +158,10 @@ fn creating_a_vat_asks_the_factory_and_buys_computrons() {
     assert_eq!(before - chain.balance(alice.address()), 10_000_000 + 50);
     let made = chain.settled(&tx, 1);
     assert_eq!(made["status"], "fulfilled", "{made}");
-    assert!(made["createdVat"]["root"].as_str().unwrap().starts_with("ro-"), "{made}");
-    assert!(made["createdVat"]["admin"].as_str().unwrap().starts_with("ro-"), "{made}");
-    assert!(made["createdVat"]["vatId"].as_str().unwrap().starts_with('v'), "{made}");
-    let root = made["createdVat"]["root"].as_str().unwrap();
+    assert!(made["created_vat"]["root"].as_str().unwrap().starts_with("ro-"), "{made}");
+    assert!(made["created_vat"]["admin"].as_str().unwrap().starts_with("ro-"), "{made}");
+    assert!(made["created_vat"]["vat_id"].as_str().unwrap().starts_with('v'), "{made}");
+    let root = made["created_vat"]["root"].as_str().unwrap();
     let tx = alice.tx(vec![alice.send(root, "echo", "[3]", &[])]);
     chain.ok(tx.clone());
     assert_eq!(chain.settled(&tx, 0)["value"]["body"], "#[3]");
@@ -249,7 +249,7 @@ fn a_message_to_an_object_of_ones_own_is_settled_by_ones_answer() {
         let status = |chain: &Chain| chain.json(&format!("txs/{hash}/0"))["status"].clone();
         assert_eq!(status(&chain), "pending");
         let outbox = chain.json(&format!("accounts/{}/outbox", alice.address()));
-        let last = outbox["entries"].as_array().unwrap().last().unwrap()["deliveryJson"].clone();
+        let last = outbox["entries"].as_array().unwrap().last().unwrap()["delivery_json"].clone();
         let delivery: serde_json::Value = serde_json::from_str(last.as_str().unwrap()).unwrap();
         let promise = delivery[2]["result"].as_str().unwrap().to_owned();
         let resolve = any(&proto::MsgResolve {

@@ -79,7 +79,7 @@ fn vats_are_listed_in_pages() {
     let (chain, ..) = chain();
     let all = chain.json("vats");
     let ids: Vec<_> =
-        all["vats"].as_array().unwrap().iter().map(|vat| vat["vatId"].clone()).collect();
+        all["vats"].as_array().unwrap().iter().map(|vat| vat["vat_id"].clone()).collect();
     assert_eq!(ids, ["v1", "v2"]);
     assert_eq!(all["next"], "");
     let first = chain.json("vats?limit=1");
@@ -87,7 +87,7 @@ fn vats_are_listed_in_pages() {
     let second = chain.json("vats?limit=1&after=v1");
     assert_eq!((&second["vats"][0]["name"], &second["next"]), (&"vatAdmin".into(), &"".into()));
     assert_eq!(second["vats"][0]["critical"], true);
-    assert_eq!(chain.json("vats/v2")["bundleId"], wasm_id(b"admin"));
+    assert_eq!(chain.json("vats/v2")["bundle_id"], wasm_id(b"admin"));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn the_kernels_tables_are_shown() {
     assert_eq!(shown["subscribers"], serde_json::json!(["r1"]));
     let hash = hex::encode_upper(Sha256::digest(&tx));
     assert_eq!(chain.json(&format!("txs/{hash}/2"))["promise"], promise["eref"]);
-    assert_eq!(chain.json("kernel/run-queue")["runQueue"], serde_json::json!([]));
+    assert_eq!(chain.json("kernel/run-queue")["run_queue"], serde_json::json!([]));
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn an_outbox_of_large_entries_comes_in_many_pages() {
     let numbers: Vec<_> = entries.iter().map(|entry| entry["number"].as_u64().unwrap()).collect();
     assert!(numbers.len() >= 10 && numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
     let bytes: usize =
-        entries.iter().map(|entry| entry["deliveryJson"].as_str().unwrap().len()).sum();
+        entries.iter().map(|entry| entry["delivery_json"].as_str().unwrap().len()).sum();
     assert!(bytes >= 60_000 && pages >= bytes / PAGE_BYTES, "{pages} pages of {bytes} bytes");
     let largest = metric(&chain, "capstan_query_answer_bytes_max");
     assert!((PAGE_BYTES / 2..=PAGE_BYTES + ENVELOPE_BYTES).contains(&largest), "{largest}");
@@ -105,10 +105,10 @@ fn the_heads_of_the_queues_share_a_page_and_the_rest_is_asked_for_by_position() 
         assert!(response.value.len() <= PAGE_BYTES + ENVELOPE_BYTES, "{}", response.value.len());
         let queues: Value = serde_json::from_slice(&response.value).unwrap();
         let (run, waiting) =
-            (queues["runQueue"].as_array().unwrap().len(), &queues["runQueueLength"]);
-        let accepted = queues["acceptanceQueue"].as_array().unwrap().len();
+            (queues["run_queue"].as_array().unwrap().len(), &queues["run_queue_length"]);
+        let accepted = queues["acceptance_queue"].as_array().unwrap().len();
         let total =
-            waiting.as_u64().unwrap().max(queues["acceptanceQueueLength"].as_u64().unwrap());
+            waiting.as_u64().unwrap().max(queues["acceptance_queue_length"].as_u64().unwrap());
         assert!(total >= 8, "{queues}");
         seen += run.max(accepted) as u64;
         if seen >= total {
@@ -131,7 +131,7 @@ fn the_size_of_a_bundle_is_that_of_its_bytes() {
     assert!(pages > 1);
     for module in &modules {
         let id = wasm_id(module);
-        let listed = bundles.iter().find(|bundle| bundle["bundleId"] == id.as_str()).unwrap();
+        let listed = bundles.iter().find(|bundle| bundle["bundle_id"] == id.as_str()).unwrap();
         assert_eq!(listed["size"].as_u64().unwrap(), module.len() as u64);
         assert_eq!(&chain.json(&format!("bundles/{id}")), listed);
     }

@@ -230,7 +230,7 @@ impl Shared {
         let shared = Self { members, key, account_number: 0, sequence: 0 };
         chain.ok(alice.tx(vec![alice.pay(shared.key.address().unwrap(), 100_000_000)]));
         let path = format!("accounts/{}", shared.key.address().unwrap());
-        let account_number = chain.json(&path)["accountNumber"].as_u64().unwrap();
+        let account_number = chain.json(&path)["account_number"].as_u64().unwrap();
         Self { account_number, ..shared }
     }
 

@@ -95,8 +95,8 @@ fn a_vat_is_upgraded_by_who_holds_its_admin_object() {
     let mut chain = start();
     let (mut alice, mut bob) = (alice(), bob());
     let made = create(&mut chain, &mut alice, 0);
-    let text = |name: &str| made["createdVat"][name].as_str().unwrap().to_owned();
-    let (vat, root, admin) = (text("vatId"), text("root"), text("admin"));
+    let text = |name: &str| made["created_vat"][name].as_str().unwrap().to_owned();
+    let (vat, root, admin) = (text("vat_id"), text("root"), text("admin"));
     let (_, slots) = ask(&mut chain, &mut alice, &root, "provision", "[\"someone\"]", &[]);
     ask(&mut chain, &mut alice, &slots[0], "publish", "#[\"it\",\"$0\"]", &[&slots[0]]);
 
@@ -166,7 +166,7 @@ fn an_upgrade_without_parameters_keeps_those_that_the_vat_has() {
     });
     let tx = alice.tx(vec![create]);
     chain.ok(tx.clone());
-    let made = chain.settled(&tx, 0)["createdVat"].clone();
+    let made = chain.settled(&tx, 0)["created_vat"].clone();
     let text = |name: &str| made[name].as_str().unwrap().to_owned();
     let (_, slots) = ask(&mut chain, &mut alice, &text("root"), "provision", "[\"x\"]", &[]);
     let factory = slots[0].clone();
@@ -210,11 +210,11 @@ fn the_end_of_a_vat_gives_back_what_its_meter_has_left() {
     create(&mut chain, &mut alice, 0);
     let flat = 10_000_000;
     let before = chain.balance(alice.address());
-    let made = create(&mut chain, &mut alice, 2_000_000_000)["createdVat"].clone();
+    let made = create(&mut chain, &mut alice, 2_000_000_000)["created_vat"].clone();
     let text = |name: &str| made[name].as_str().unwrap().to_owned();
-    let record = chain.json(&format!("vats/{}", text("vatId")));
+    let record = chain.json(&format!("vats/{}", text("vat_id")));
     assert_eq!(record["owner"], alice.address().to_string());
-    let meter = record["meterId"].as_str().unwrap().to_owned();
+    let meter = record["meter_id"].as_str().unwrap().to_owned();
     let fund = |payer: &Client| {
         any(&proto::MsgFundMeter {
             sender: payer.address().to_string(),
@@ -250,8 +250,8 @@ fn the_end_of_a_vat_gives_back_what_its_meter_has_left() {
     assert_eq!(paid, 2 * flat + 20_000 - coins);
     let left = chain.json(&format!("meters/{meter}"));
     assert_eq!((&left["remaining"], &left["vats"]), (&"0".into(), &0.into()), "{left}");
-    assert_eq!(left["givenBack"], computrons.to_string());
-    let ending = chain.json(&format!("vats/{}", text("vatId")))["ending"].clone();
+    assert_eq!(left["given_back"], computrons.to_string());
+    let ending = chain.json(&format!("vats/{}", text("vat_id")))["ending"].clone();
     assert_eq!((&ending["kind"], &ending["failure"]), (&"terminated".into(), &false.into()));
     // Nobody can fund it any more, and the coins stay.
     let before = chain.balance(bob.address());
@@ -265,8 +265,8 @@ fn a_meter_that_is_funded_lets_its_vat_go_on() {
     let mut chain = start();
     let mut alice = alice();
     let made = create(&mut chain, &mut alice, 0);
-    let vat = made["createdVat"]["vatId"].as_str().unwrap().to_owned();
-    let meter = chain.json(&format!("vats/{vat}"))["meterId"].as_str().unwrap().to_owned();
+    let vat = made["created_vat"]["vat_id"].as_str().unwrap().to_owned();
+    let meter = chain.json(&format!("vats/{vat}"))["meter_id"].as_str().unwrap().to_owned();
     let remaining = |chain: &Chain<WasmHost>| -> u64 {
         chain.json(&format!("meters/{meter}"))["remaining"].as_str().unwrap().parse().unwrap()
     };
@@ -315,7 +315,7 @@ fn the_timer_wakes_by_the_time_of_the_blocks() {
     assert_ne!(chain.block(&[]).app_hash, root);
     let outbox = chain.json(&format!("accounts/{}/outbox", alice.address()));
     let entries = outbox["entries"].as_array().unwrap();
-    let last = entries.last().unwrap()["deliveryJson"].as_str().unwrap();
+    let last = entries.last().unwrap()["delivery_json"].as_str().unwrap();
     assert!(last.contains("wake") && last.contains(&format!("+{}", chain.time)), "{last}");
     chain.time += 50;
     chain.block(&[]);
@@ -429,7 +429,7 @@ fn an_admin_object_lives_on_when_its_vat_cannot_be_ended() {
     let mut chain = start();
     let mut alice = alice();
     let made = create(&mut chain, &mut alice, 0);
-    let admin = made["createdVat"]["admin"].as_str().unwrap().to_owned();
+    let admin = made["created_vat"]["admin"].as_str().unwrap().to_owned();
     let (nested, long) = ("[".repeat(40) + &"]".repeat(40), "x".repeat(100_000));
     let reasons = [
         // A promise cannot be told as a reason, wherever it is in it.
@@ -448,7 +448,7 @@ fn an_admin_object_lives_on_when_its_vat_cannot_be_ended() {
         assert_eq!(chain.settled(&tx, 0)["status"], "rejected", "{reason:.80}");
     }
     ask(&mut chain, &mut alice, &admin, "terminateWithFailure", "[\"enough\"]", &[]);
-    let vat = made["createdVat"]["vatId"].as_str().unwrap();
+    let vat = made["created_vat"]["vat_id"].as_str().unwrap();
     assert_ne!(chain.json(&format!("vats/{vat}"))["status"], "running");
 }
 

@@ -90,7 +90,7 @@ fn bundles_are_listed_in_pages() {
     let whole = chain.json("bundles");
     let ids = |page: &serde_json::Value| -> Vec<String> {
         let bundles = page["bundles"].as_array().unwrap();
-        bundles.iter().map(|b| b["bundleId"].as_str().unwrap().to_owned()).collect()
+        bundles.iter().map(|b| b["bundle_id"].as_str().unwrap().to_owned()).collect()
     };
     let all = ids(&whole);
     assert!(all.len() >= 2 && all.is_sorted() && all.contains(&wasm_id(MODULE)), "{all:?}");

@@ -30,7 +30,7 @@ const FIRST_BLOCK: Duration = Duration::from_secs(120);
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  capstan dev --timer\n  capstan dev --home ./chain --rpc 127.0.0.1:26657\n\n\
-    Runs until Ctrl-C or SIGTERM. A later start on the same home continues the chain.\n\
+    Runs until Ctrl-C or SIGTERM, and says then how to go on. A later start on the same home continues the chain.\n\
     With --json it prints one line when the node is ready, which is when a block can be queried: {\"ready\":true,\"chain_id\":…,\"rpc\":…,\"grpc\":…,\"rest\":…,\"accounts\":[…]}.\n\
     Logs go to standard error."
 )]
@@ -129,6 +129,15 @@ impl Dev {
             ));
         }
         node.solo.wait()?;
+        if has_begun {
+            output.note(
+                "stopped",
+                &format!(
+                    "Stopped. `capstan dev --home {}` goes on from the last block.",
+                    home.path.display()
+                ),
+            );
+        }
         Ok(())
     }
 

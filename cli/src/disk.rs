@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::bail;
+use capstan_localnet::Plan;
 use capstan_node::config::Config;
 use capstan_node::home::{COMET, GENESIS, GENESIS_STATE, MARKER, SERVE, STATE, TRACES};
 use serde_json::{Value, json};
@@ -15,10 +16,13 @@ use crate::output::{self, Output, grouped};
 
 /// Arguments of `capstan disk`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example: capstan disk --home ./chain\n\n\
+#[command(
+    after_help = "Examples:\n  capstan disk --home ./chain\n  capstan disk --home ~/.capstan-localnet\n\n\
+    Of the directory of a localnet it shows the nodes.\n\
     Options are those of config.toml in the home. A node may run meanwhile; its metrics have the same as\n\
     capstan_file_bytes and capstan_trace_bytes. What the chain's state holds is bounded by what accounts and vats pay\n\
-    for it. Compiled code lies in $CAPSTAN_CACHE, else ~/.cache/capstan, and is shared by all homes.")]
+    for it. Compiled code lies in $CAPSTAN_CACHE, else ~/.cache/capstan, and is shared by all homes."
+)]
 pub(crate) struct Disk {}
 
 /// A part of a home.
@@ -33,6 +37,9 @@ struct Part {
 impl Disk {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
         let home = path(common)?;
+        if let Some(plan) = Plan::load(&home)? {
+            return network(&home, &plan, output);
+        }
         if !home.join(MARKER).is_file() {
             bail!("there is no home in {}; name one with --home DIR", home.display());
         }
@@ -59,6 +66,30 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+/// Prints the space that a network on this machine takes: the sum, and each node's home.
+fn network(dir: &Path, plan: &Plan, output: Output) -> anyhow::Result<()> {
+    let mut nodes = Vec::new();
+    for node in &plan.nodes {
+        // A relative home lies in the network's directory.
+        let home = dir.join(&node.home);
+        let bytes = if home.is_dir() { total(&home)? } else { 0 };
+        nodes.push(json!({"node": node.name, "bytes": bytes, "home": home}));
+    }
+    let all = total(dir)?;
+    let record = json!({"home": dir, "total_bytes": all, "nodes": nodes});
+    if output.is_json() {
+        output.record(&record);
+    } else {
+        output.list(&record, &nodes, &["node", "bytes", "home"]);
+        let all = grouped(&all.to_string());
+        output::say(&format!(
+            "{all} bytes in {}; for a node's parts: --home NODE'S",
+            dir.display()
+        ));
+    }
+    Ok(())
 }
 
 /// Returns the number of bytes of all files in a home.

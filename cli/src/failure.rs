@@ -31,6 +31,10 @@ pub(crate) fn flag(name: &str, value: impl std::fmt::Debug) -> String {
 /// Prints an [`Error`] to standard error, as JSON if `json` is set. Returns its [`ExitCode`].
 pub(crate) fn report(error: &Error, json: bool) -> ExitCode {
     let code = exit_code(error);
+    // The answer says it already.
+    if !json && error.is::<Rejected>() && error.chain().count() == 1 {
+        return ExitCode::from(code);
+    }
     if json {
         let mut record = json!({"error": chain(error), "exit_code": code});
         if let Some((codespace, number)) = chain_code(error) {

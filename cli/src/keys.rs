@@ -181,6 +181,17 @@ pub(crate) fn find_address(common: &Common, text: &str) -> anyhow::Result<Addres
     }
 }
 
+/// Returns the name of the key that has this address. Returns `None` if there is none.
+///
+/// # Errors
+/// The keyring cannot be read.
+pub(crate) fn name_of(common: &Common, address: &str) -> anyhow::Result<Option<String>> {
+    let keyring = Keyring::open(common, &KeyringArgs::default())?;
+    let entries = keyring.entries()?;
+    let found = entries.iter().find(|(record, _)| record.address().to_string() == address);
+    Ok(found.map(|(record, _)| record.name.clone()))
+}
+
 fn list(keyring: &Keyring, names_only: bool, output: Output) -> anyhow::Result<()> {
     let entries = keyring.entries()?;
     let rows: Vec<Value> = entries.iter().map(|(record, backend)| record.shown(backend)).collect();

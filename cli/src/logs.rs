@@ -1,6 +1,6 @@
 //! `capstan logs`: prints what the vats of a node printed, and how they failed and ended.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use capstan_app::{VatLevel, VatLine};
+use capstan_app::{VatLevel, VatLine, own_frames};
 use capstan_files::one_line;
 use capstan_node::config::Config;
 use serde_json::json;
@@ -26,8 +26,10 @@ const EVERY: Duration = Duration::from_millis(200);
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan logs -f tally\n\n\
     Each line has the time, the block's height and the crank, the vat's id and name, the level and the text. An error\n\
-    is followed by its frames: function, module of the bundle, line and column. The node writes this log to its home\n\
-    (log.vats in config.toml), also while it is not shown. With --json each line is an object, and its text is exact.")]
+    is followed by its frames: function, module of the bundle, line and column. Those of Endo's and Agoric's packages\n\
+    are only counted, unless --all-frames is given. The node writes this log to its home (log.vats in config.toml), also\n\
+    while it is not shown. With --json each line is an object: its text is exact, and time_ms is in milliseconds since\n\
+    1970, by the node's clock.")]
 pub(crate) struct Logs {
     /// Go on with what is printed from now on, until Ctrl-C.
     #[arg(long, short = 'f')]
@@ -35,6 +37,9 @@ pub(crate) struct Logs {
     /// Number of lines that are printed from the end.
     #[arg(long, short = 'n', value_name = "LINES", default_value_t = 100)]
     lines: usize,
+    /// Print the frames of Endo's and Agoric's packages too.
+    #[arg(long)]
+    all_frames: bool,
     /// Least level that is printed.
     #[arg(long, value_name = "LEVEL", value_enum, default_value = "info")]
     level: Level,
@@ -80,8 +85,9 @@ impl Logs {
                 path.display()
             )
         })?;
-        let mut last = VecDeque::new();
+        let (mut last, mut named) = (VecDeque::new(), Named::default());
         let mut keep = |line: VatLine| {
+            named.note(&line, self.vat.as_deref());
             if self.lines > 0 && self.shows(&line) {
                 if last.len() >= self.lines {
                     last.pop_front();
@@ -97,13 +103,18 @@ impl Logs {
             }
         }
         newest.read(&mut keep)?;
-        last.iter().try_for_each(|line| show(output, line))?;
+        last.iter().try_for_each(|line| self.show(output, line))?;
+        match (&self.vat, named.is_met) {
+            (Some(vat), false) if self.follow => output.note("waiting", &named.missing(vat)),
+            (Some(vat), false) => return Err(usage(named.missing(vat))),
+            _ => {}
+        }
         if self.follow { self.follow(output, &path, newest) } else { Ok(()) }
     }
 
     fn follow(&self, output: Output, path: &Path, mut file: Tail) -> anyhow::Result<()> {
         let mut print = |line: VatLine| match self.shows(&line) {
-            true => show(output, &line),
+            true => self.show(output, &line),
             false => Ok(()),
         };
         loop {
@@ -118,10 +129,50 @@ impl Logs {
     }
 
     fn shows(&self, line: &VatLine) -> bool {
-        let is_meant = |vat: &String| line.vat == *vat || line.name == *vat;
-        line.level <= self.level.into() && self.vat.as_ref().is_none_or(is_meant)
+        line.level <= self.level.into() && self.vat.as_ref().is_none_or(|vat| is_about(line, vat))
+    }
+
+    fn show(&self, output: Output, line: &VatLine) -> io::Result<()> {
+        output.stream(&json!(line), || for_people(line, self.all_frames))
     }
 }
+
+/// Returns whether a line is about the vat with this id or name.
+fn is_about(line: &VatLine, vat: &str) -> bool {
+    line.vat == vat || line.name == vat
+}
+
+/// The vats that a log is about.
+#[derive(Default)]
+struct Named {
+    vats: BTreeSet<(String, String)>,
+    /// Whether a line was about the vat that is asked for.
+    is_met: bool,
+}
+
+impl Named {
+    fn note(&mut self, line: &VatLine, asked: Option<&str>) {
+        self.is_met |= asked.is_some_and(|vat| is_about(line, vat));
+        if self.vats.len() < MAX_NAMED {
+            self.vats.insert((line.vat.clone(), line.name.clone()));
+        }
+    }
+
+    /// Returns the text that says that no line is about a vat, and whom the log is about.
+    fn missing(&self, vat: &str) -> String {
+        let vats: Vec<String> =
+            self.vats.iter().map(|(id, name)| format!("{id} {name}").trim().to_owned()).collect();
+        let (more, there) = match (self.vats.len() >= MAX_NAMED, vats.is_empty()) {
+            (_, true) => ("", "no line yet".to_owned()),
+            (true, _) => (" and others", vats.join(", ")),
+            (false, _) => ("", vats.join(", ")),
+        };
+        format!("the log has no line of a vat {vat:?}; it has {there}{more}")
+    }
+}
+
+/// Number of vats that an error names at most.
+const MAX_NAMED: usize = 50;
 
 /// A file that is read to its end again and again.
 struct Tail {
@@ -158,28 +209,24 @@ impl Tail {
     }
 }
 
-fn show(output: Output, line: &VatLine) -> io::Result<()> {
-    output.stream(&json!(line), || for_people(line))
-}
-
 /// Returns a line of text. Nothing in it can look like another line.
-fn for_people(line: &VatLine) -> String {
+fn for_people(line: &VatLine, all_frames: bool) -> String {
     let VatLine { height, crank, vat, level, .. } = line;
     let name = if line.name.is_empty() { "-" } else { &line.name };
-    let time = shown_time(line.time);
-    format!(
-        "{time} {height}/{crank} {vat} {} {level:5} {}",
-        one_line(name),
-        one_line(&line.message())
-    )
+    let time = shown_time(line.time_ms);
+    let message = line.message();
+    let message = if all_frames { message } else { own_frames(&message) };
+    format!("{time} {height}/{crank} {vat} {} {level:5} {}", one_line(name), one_line(&message))
 }
 
-fn shown_time(seconds: f64) -> String {
-    let millis = (seconds * 1000.0) as i64;
-    let nanos = u32::try_from(millis.rem_euclid(1000)).unwrap_or_default() * 1_000_000;
-    match Time::from_unix_timestamp(millis.div_euclid(1000), nanos) {
-        Ok(time) => time.to_rfc3339(),
-        Err(_) => "-".to_owned(),
+/// Returns a time as in RFC 3339, always with milliseconds.
+fn shown_time(millis: u64) -> String {
+    let seconds = i64::try_from(millis / 1000).ok();
+    match seconds.and_then(|seconds| Time::from_unix_timestamp(seconds, 0).ok()) {
+        Some(time) => {
+            format!("{}.{:03}Z", time.to_rfc3339().trim_end_matches('Z'), millis % 1000)
+        }
+        None => "-".to_owned(),
     }
 }
 
@@ -189,7 +236,7 @@ mod tests {
 
     fn line(name: &str, text: &str) -> VatLine {
         VatLine {
-            time: 1_700_000_000.25,
+            time_ms: 1_700_000_000_250,
             height: 9,
             crank: 41,
             vat: "v3".to_owned(),
@@ -202,16 +249,31 @@ mod tests {
 
     #[test]
     fn a_line_stays_one_line_whatever_was_printed() {
-        let shown = for_people(&line("tally", "two\nlines\u{1b}[2J"));
-        assert_eq!(shown, r"2023-11-14T22:13:20.25Z 9/41 v3 tally warn  two\nlines\u{1b}[2J");
+        let shown = for_people(&line("tally", "two\nlines\u{1b}[2J"), false);
+        assert_eq!(shown, r"2023-11-14T22:13:20.250Z 9/41 v3 tally warn  two\nlines\u{1b}[2J");
         let liveslots = VatLine { source: "liveslots".to_owned(), ..line("", "x") };
-        assert_eq!(for_people(&liveslots), "2023-11-14T22:13:20.25Z 9/41 v3 - warn  liveslots: x");
+        assert_eq!(
+            for_people(&liveslots, false),
+            "2023-11-14T22:13:20.250Z 9/41 v3 - warn  liveslots: x"
+        );
+        assert_eq!(shown_time(1_700_000_000_000), "2023-11-14T22:13:20.000Z");
+    }
+
+    #[test]
+    fn a_vat_that_is_not_there_is_told_with_those_that_are() {
+        let mut named = Named::default();
+        assert!(named.missing("x").ends_with("it has no line yet"));
+        named.note(&line("tally", "x"), Some("x"));
+        assert!(!named.is_met && named.missing("x").ends_with("it has v3 tally"));
+        named.note(&line("tally", "x"), Some("v3"));
+        assert!(named.is_met);
     }
 
     #[test]
     fn lines_are_chosen_by_vat_and_level() {
         let logs = |vat: Option<&str>, level| Logs {
             follow: false,
+            all_frames: false,
             lines: 1,
             level,
             vat: vat.map(str::to_owned),

@@ -13,6 +13,7 @@ mod debug;
 mod dev;
 mod devices;
 mod disk;
+mod events;
 mod failure;
 mod home;
 mod init;

@@ -1,6 +1,7 @@
 //! `capstan outbox` and `capstan query outbox`: the entries of an account's outbox, a page of them or one by one as they
 //! come.
 
+mod entry;
 mod seen;
 
 use std::io::ErrorKind;
@@ -10,17 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use capstan_abi::json::{delivery_from_json, delivery_to_json};
-use capstan_client::{
-    Address, CapData, Client, ClientError, Deadline, Delivery, OutboxEntry, Resolution,
-};
+use capstan_client::{Address, Client, ClientError, Deadline, Delivery, OutboxEntry};
 use serde_json::{Value, json};
 
 use crate::output::{Output, warn};
 use crate::process::on_signal;
 use crate::tx::NodeArgs;
-use crate::{Common, keys, passable};
+use crate::{Common, keys};
 
+pub(crate) use entry::{line, record};
 use seen::Seen;
 
 /// The part of both help texts that says how entries look.
@@ -29,14 +28,16 @@ macro_rules! notation {
         "\
 A line names the entry's number, its kind, and what it tells:
   7 message ro+1.hello(\"world\",@ro-51) result rp-60
-  8 notify rp+3 fulfilled 42
+  8 notify rp-59 of ro-51.increment fulfilled 42
   9 dropExports ro+1
+A call that waits for the account's answer ends with `unanswered`. A notify names the account's message that it answers.
 Values have the notation of `capstan tx send`. `capstan tx resolve rp-60 VALUE` answers the call, `capstan tx reject rp-60 TEXT`
-refuses it, and `capstan tx ack 9` removes entries up to 9.
+refuses it, and `capstan tx ack 9` removes entries up to 9. --calls lists calls alone, and --unanswered those that wait.
 
 --follow begins after the last acknowledged entry, or after --after. It tries again while the node is away.
 
-With --json a page is {\"entries\":[…],\"next\":9}, and --follow prints one line for each entry. An entry is {\"number\":7,\"kind\":\"message\",\"target\":…,\"method\":…,\"args\":[…],\"result\":…,\"delivery\":[…]}."
+With --json a page is {\"entries\":[…],\"next\":9}, and --follow prints one line for each entry. An entry is {\"number\":7,\"kind\":\"message\",\"target\":…,\"method\":…,\"args\":[…],\"result\":…,\"unanswered\":true,\"delivery\":[…]}.
+Each of the \"resolutions\" of a notify has the \"call\" that it answers, with \"target\", \"method\", \"tx_hash\" and \"index\"."
     };
 }
 
@@ -49,8 +50,8 @@ pub(crate) const HELP: &str = concat!(
 /// The help of `capstan outbox`.
 const MARKED_HELP: &str = concat!(
     "Examples:\n  capstan outbox alice\n  capstan outbox alice --follow\n\n",
-    "A star marks an entry that this command has not shown before. A call that waits for the account's answer ends with\n",
-    "`unanswered`. Entries that were acknowledged are gone. In JSON the marks are `seen` and `unanswered`.\n\n",
+    "A star marks an entry that this command has not shown before. Lists by --calls and --unanswered change no marks.\n",
+    "Entries that were acknowledged are gone. In JSON the mark is `seen`.\n\n",
     notation!()
 );
 
@@ -78,6 +79,12 @@ pub(crate) struct Entries {
     /// Go on with entries that come later, until Ctrl-C or --limit.
     #[arg(long)]
     follow: bool,
+    /// Leave out all but calls of the account's objects.
+    #[arg(long)]
+    calls: bool,
+    /// Leave out all but calls that wait for the account's answer.
+    #[arg(long)]
+    unanswered: bool,
 }
 
 impl Outbox {
@@ -89,6 +96,17 @@ impl Outbox {
 }
 
 impl Entries {
+    /// Returns whether an entry is one of those that are asked for.
+    fn wants(&self, entry: &OutboxEntry) -> bool {
+        let is_call = matches!(entry.delivery, Delivery::Message { .. });
+        (is_call || !self.calls) && (entry.unanswered || !self.unanswered)
+    }
+
+    /// Returns whether all entries are asked for.
+    fn wants_all(&self) -> bool {
+        !self.calls && !self.unanswered
+    }
+
     /// Prints the entries. Marks those that were not shown before if `seen` says which were.
     pub(crate) fn show(
         &self,
@@ -113,27 +131,17 @@ struct Printer {
 
 impl Printer {
     /// Returns the entry for programs and for people.
-    fn forms(
-        &self,
-        number: u64,
-        delivery: &Delivery,
-        is_unanswered: Option<bool>,
-    ) -> (Value, String) {
-        let (mut record, mut line) = (record(number, delivery), line(number, delivery));
-        if let Some(is_unanswered) = is_unanswered {
-            record["unanswered"] = is_unanswered.into();
-        }
+    fn forms(&self, entry: &OutboxEntry) -> (Value, String) {
+        let (mut record, mut line) = (record(entry), line(entry));
         if let Some(seen) = &self.seen {
-            let is_seen = seen.has(number);
+            let is_seen = seen.has(entry.number);
             record["seen"] = is_seen.into();
             line.insert_str(0, if is_seen { "  " } else { "* " });
-            if is_unanswered == Some(true) {
-                line.push_str(" unanswered");
-            }
         }
         (record, line)
     }
 
+    /// Notes that all entries up to one were shown.
     fn note(&mut self, number: u64) -> anyhow::Result<()> {
         self.seen.as_mut().map_or(Ok(()), |seen| seen.note(number))
     }
@@ -145,8 +153,42 @@ const STEP: Duration = Duration::from_millis(500);
 /// Time that a call of the node may still take after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Maximum number of characters of an entry for people.
-const LINE_CHARS: usize = 1000;
+/// Number of entries that are listed if no number is asked for.
+const LISTED: usize = 100;
+
+/// The longest page that a node gives.
+const MAX_PAGE: u32 = 1000;
+
+/// Entries of an outbox.
+struct Listed {
+    entries: Vec<OutboxEntry>,
+    /// Value of `--after` for the next ones, or 0 if there are none.
+    next: u64,
+}
+
+/// Returns the entries that are asked for. Reads on where some are left out.
+fn read(client: &Client, address: &Address, asked: &Entries) -> anyhow::Result<Listed> {
+    let most = if asked.limit == 0 { LISTED } else { asked.limit as usize };
+    let (mut entries, mut after) = (Vec::<OutboxEntry>::new(), asked.after);
+    loop {
+        let limit = if asked.wants_all() { asked.limit } else { MAX_PAGE };
+        let page = client.outbox(address, after, limit)?;
+        for entry in page.entries {
+            let entry = OutboxEntry::read(entry)?;
+            match entries.last() {
+                Some(last) if asked.wants(&entry) && entries.len() >= most => {
+                    return Ok(Listed { next: last.number, entries });
+                }
+                _ if asked.wants(&entry) => entries.push(entry),
+                _ => {}
+            }
+        }
+        after = page.next;
+        if after == 0 || asked.wants_all() {
+            return Ok(Listed { entries, next: after });
+        }
+    }
+}
 
 /// Prints a page of the outbox.
 fn list(
@@ -155,17 +197,17 @@ fn list(
     asked: &Entries,
     mut printer: Printer,
 ) -> anyhow::Result<()> {
-    let page = client.outbox(address, asked.after, asked.limit)?;
+    let page = read(client, address, asked)?;
     let output = printer.output;
     let last = page.entries.last().map(|entry| entry.number);
-    if let (Some(seen), Some(last), 0) = (&mut printer.seen, last, page.next) {
+    if let (Some(seen), Some(last), 0, true) =
+        (&mut printer.seen, last, page.next, asked.wants_all())
+    {
         seen.compare(last);
     }
     let (mut records, mut lines) = (Vec::new(), Vec::new());
     for entry in &page.entries {
-        let delivery = delivery_from_json(entry.delivery_json.as_bytes())
-            .with_context(|| format!("entry {}", entry.number))?;
-        let (record, line) = printer.forms(entry.number, &delivery, Some(entry.unanswered));
+        let (record, line) = printer.forms(entry);
         records.push(record);
         lines.push(line);
     }
@@ -182,7 +224,10 @@ fn list(
             warn(&format!("There is more: --after {}", page.next));
         }
     }
-    last.map_or(Ok(()), |last| printer.note(last))
+    match last.filter(|_| asked.wants_all()) {
+        Some(last) => printer.note(last),
+        None => Ok(()),
+    }
 }
 
 /// Prints entries as they come, until the user stops it, `limit` entries were printed or nobody reads any more.
@@ -209,15 +254,19 @@ fn follow(
     let mut lost = false;
     while left > 0 {
         match follower.next_before(Deadline::after(STEP)) {
-            Ok(Some(OutboxEntry { number, delivery })) => {
-                let (record, line) = printer.forms(number, &delivery, None);
-                match output.stream(&record, || line) {
-                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
-                    other => other.context("cannot write to standard output")?,
+            Ok(Some(entry)) => {
+                if asked.wants(&entry) {
+                    let (record, line) = printer.forms(&entry);
+                    match output.stream(&record, || line) {
+                        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+                        other => other.context("cannot write to standard output")?,
+                    }
+                    left -= 1;
                 }
-                last.store(number, Ordering::Relaxed);
-                printer.note(number)?;
-                left -= 1;
+                last.store(entry.number, Ordering::Relaxed);
+                if asked.wants_all() {
+                    printer.note(entry.number)?;
+                }
             }
             Ok(None) => {
                 goodbye(last.load(Ordering::Relaxed), output);
@@ -244,138 +293,5 @@ fn tell_outage(error: Option<&ClientError>, lost: &mut bool, client: &Client, ou
 fn goodbye(last: u64, output: Output) {
     if last > 0 && !output.is_json() {
         warn(&format!("Stopped. To go on: --after {last}"));
-    }
-}
-
-/// Returns an entry for programs: what it tells, decoded, and the delivery itself.
-pub(crate) fn record(number: u64, delivery: &Delivery) -> Value {
-    let kind = delivery_to_json(delivery)[0].clone();
-    let mut record = json!({"number": number, "kind": kind});
-    match delivery {
-        Delivery::Message { target, message } => {
-            let call = decoded(&message.methargs);
-            record["target"] = target.as_str().into();
-            record["method"] = call[0].clone();
-            record["args"] = call[1].clone();
-            record["result"] = message.result.as_deref().into();
-        }
-        Delivery::Notify { resolutions } => {
-            let one = |Resolution { promise, rejected, data }: &Resolution| json!({"promise": promise, "rejected": rejected, "value": decoded(data)});
-            record["resolutions"] = resolutions.iter().map(one).collect();
-        }
-        other => record["refs"] = delivery_to_json(other)[1].clone(),
-    }
-    record["delivery"] = delivery_to_json(delivery);
-    record
-}
-
-/// Returns an entry for people, on one line.
-pub(crate) fn line(number: u64, delivery: &Delivery) -> String {
-    let raw = delivery_to_json(delivery);
-    let kind = raw[0].as_str().unwrap_or_default();
-    let told = match delivery {
-        Delivery::Message { target, message } => {
-            let result = message.result.as_deref();
-            let result = result.map(|promise| format!(" result {promise}")).unwrap_or_default();
-            format!("{target}{}{result}", call(&message.methargs))
-        }
-        Delivery::Notify { resolutions } => {
-            resolutions.iter().map(settlement).collect::<Vec<_>>().join("; ")
-        }
-        _ => raw[1].as_array().map_or_else(String::new, |refs| {
-            refs.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
-        }),
-    };
-    let told = match told.char_indices().nth(LINE_CHARS) {
-        Some((end, _)) => format!("{}… (--json prints all)", &told[..end]),
-        None => told,
-    };
-    format!("{number} {kind} {told}")
-}
-
-/// Returns `.method(arguments)`.
-fn call(methargs: &CapData) -> String {
-    let methargs = passable::decode_exactly(&methargs.body, &methargs.slots);
-    let args: Vec<String> =
-        methargs[1].as_array().into_iter().flatten().map(passable::typed).collect();
-    let args = args.join(",");
-    match &methargs[0] {
-        Value::String(name) if is_identifier(name) => format!(".{name}({args})"),
-        // A call of the object itself.
-        method if *method == json!({"@undefined": true}) => format!("({args})"),
-        other => format!("[{}]({args})", passable::typed(other)),
-    }
-}
-
-fn is_identifier(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$'))
-}
-
-fn settlement(resolution: &Resolution) -> String {
-    let how = if resolution.rejected { "rejected" } else { "fulfilled" };
-    let CapData { body, slots } = &resolution.data;
-    format!("{} {how} {}", resolution.promise, passable::text(body, slots))
-}
-
-fn decoded(data: &CapData) -> Value {
-    passable::decode(&data.body, &data.slots)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(json: &str) -> Delivery {
-        delivery_from_json(json.as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn entries_are_lines_for_people_and_records_for_programs() {
-        for (delivery, expected) in [
-            (
-                r##"["message","ro+1",{"methargs":{"body":"#[\"hello\",[\"world\",\"$0\",\"+7\"]]","slots":["ro-51"]},"result":"rp-60"}]"##,
-                r#"1 message ro+1.hello("world",@ro-51,7n) result rp-60"#,
-            ),
-            (
-                r##"["message","ro+1",{"methargs":{"body":"#[\"two words\",[]]","slots":[]},"result":null}]"##,
-                r#"1 message ro+1["two words"]()"#,
-            ),
-            (
-                r##"["message","ro+1",{"methargs":{"body":"#[\"#undefined\",[1]]","slots":[]},"result":null}]"##,
-                "1 message ro+1(1)",
-            ),
-            (
-                r##"["notify",[["rp+3",false,{"body":"#42","slots":[]}],["rp-4",true,{"body":"#{\"#error\":\"no\",\"name\":\"Error\"}","slots":[]}]]]"##,
-                r#"1 notify rp+3 fulfilled 42; rp-4 rejected {"@error":"no","name":"Error"}"#,
-            ),
-            (r#"["dropExports",["ro+1","ro+2"]]"#, "1 dropExports ro+1 ro+2"),
-            (r#"["retireImports",["ro-51"]]"#, "1 retireImports ro-51"),
-        ] {
-            let parsed = parse(delivery);
-            assert_eq!(line(1, &parsed), expected);
-            let record = record(1, &parsed);
-            assert_eq!(record["delivery"], serde_json::from_str::<Value>(delivery).unwrap());
-        }
-    }
-
-    #[test]
-    fn a_record_has_what_a_program_needs() {
-        let message = parse(
-            r##"["message","ro+1",{"methargs":{"body":"#[\"hello\",[\"$0\"]]","slots":["ro-51"]},"result":"rp-60"}]"##,
-        );
-        let record = record(7, &message);
-        assert_eq!((&record["kind"], &record["number"]), (&json!("message"), &json!(7)));
-        assert_eq!((&record["target"], &record["method"]), (&json!("ro+1"), &json!("hello")));
-        assert_eq!((&record["args"], &record["result"]), (&json!(["@ro-51"]), &json!("rp-60")));
-    }
-
-    #[test]
-    fn a_long_entry_is_cut_for_people() {
-        let body = json!(format!("#[\"hello\",[{:?}]]", "é".repeat(5000)));
-        let json = format!(
-            r#"["message","ro+1",{{"methargs":{{"body":{body},"slots":[]}},"result":"rp-60"}}]"#
-        );
-        let shown = line(1, &parse(&json));
-        assert!(shown.chars().count() < LINE_CHARS + 100 && shown.contains("--json"), "{shown}");
     }
 }

@@ -4,6 +4,7 @@
 //! of it was written by vats and by strangers. JSON stays exact.
 
 use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use capstan_abi::BundleKind;
 use capstan_files::{one_line, printable, printable_json};
@@ -12,6 +13,9 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Map, Value, json};
 
 use crate::passable;
+
+/// True if what goes to standard error is JSON too.
+static WARNS_IN_JSON: AtomicBool = AtomicBool::new(false);
 
 /// The output of a command.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +26,7 @@ pub(crate) struct Output {
 impl Output {
     /// Creates an output of JSON, or of text for people.
     pub(crate) fn new(json: bool) -> Self {
+        WARNS_IN_JSON.store(json, Ordering::Relaxed);
         Self { json }
     }
 
@@ -77,10 +82,7 @@ impl Output {
 
     /// Prints to standard error what happens while a command goes on: a JSON line with `event` and `text`, or the text.
     pub(crate) fn note(self, event: &str, text: &str) {
-        match self.json {
-            true => warn_json(&json!({"event": event, "text": text})),
-            false => warn(text),
-        }
+        tell(event, text);
     }
 
     fn fields(self, value: &Value, shape: fn(&str) -> String) {
@@ -104,9 +106,19 @@ pub(crate) fn say(lines: &str) {
     exact(&printable(lines));
 }
 
-/// Prints lines as [`say`] does, to standard error.
+/// Prints lines as [`say`] does, to standard error. If the command prints JSON, they are in a line of JSON too.
 pub(crate) fn warn(lines: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", printable(lines));
+    tell("note", lines);
+}
+
+/// Prints to standard error what happens while a command goes on, as [`Output::note`] does.
+pub(crate) fn tell(event: &str, text: &str) {
+    match WARNS_IN_JSON.load(Ordering::Relaxed) {
+        true => warn_json(&json!({"event": event, "text": text})),
+        false => {
+            let _ = writeln!(std::io::stderr().lock(), "{}", printable(text));
+        }
+    }
 }
 
 /// Prints one line of another program's log, which its writer cannot make look like several.
@@ -148,20 +160,9 @@ fn fields_table(fields: &Map<String, Value>, shape: fn(&str) -> String) -> Table
     table
 }
 
-/// `computronsLastBlock` and `vat_id` as words.
+/// `computrons_last_block` as words.
 fn words(name: &str) -> String {
-    let mut words = String::new();
-    for letter in name.chars() {
-        match letter {
-            '_' => words.push(' '),
-            upper if upper.is_ascii_uppercase() => {
-                words.push(' ');
-                words.push(upper.to_ascii_lowercase());
-            }
-            other => words.push(other),
-        }
-    }
-    words
+    name.replace('_', " ")
 }
 
 /// A value in a list, on one line if it is a text.
@@ -203,7 +204,7 @@ fn text(name: &str, value: &Value) -> String {
 fn is_count(name: &str) -> bool {
     matches!(
         name,
-        "meterRemaining" | "remaining" | "threshold" | "balance" | "deposit" | "givenBack"
+        "meter_remaining" | "remaining" | "threshold" | "balance" | "deposit" | "given_back"
     )
 }
 
@@ -252,7 +253,7 @@ mod tests {
 
     #[test]
     fn names_become_words_and_numbers_are_grouped() {
-        assert_eq!(words("computronsLastBlock"), "computrons last block");
+        assert_eq!(words("computrons_last_block"), "computrons last block");
         assert_eq!(words("vat_id"), "vat id");
         assert_eq!(grouped("1234567"), "1,234,567");
         assert_eq!(grouped("-123456"), "-123,456");
@@ -342,7 +343,7 @@ mod tests {
     fn long_ids_are_cut_in_lists_only() {
         let id = format!("b1-{}", "0123456789abcdef".repeat(8));
         assert_eq!(short(&id), "b1-0123456789ab…");
-        assert_eq!(text("bundleId", &Value::String(id.clone())), id);
+        assert_eq!(text("bundle_id", &Value::String(id.clone())), id);
         assert_eq!(short("b1-short"), "b1-short");
     }
 }

@@ -85,7 +85,7 @@ fn watch(mut step: String, told: &Receiver<Told>) {
             }
             Err(RecvTimeoutError::Timeout) => {
                 let seconds = began.elapsed().as_secs().max(1);
-                output::warn(&format!("{step} … ({seconds} s)"));
+                output::tell("progress", &format!("{step} … ({seconds} s)"));
                 mention = Instant::now() + REPEAT;
             }
             Err(RecvTimeoutError::Disconnected) => return,

@@ -2,13 +2,13 @@
 
 mod chain_info;
 mod clist;
+mod named;
+mod tx;
 
-use anyhow::Context as _;
 use capstan_client::{Client, ClientError};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::failure::{flag, usage};
 use crate::output::{self, Output};
 use crate::tx::{NodeArgs, bundle_id, explain};
 use crate::{Common, keys, outbox};
@@ -81,15 +81,15 @@ enum Question {
         page: Page,
     },
     /// One vat: name, bundle, state.
-    #[command(after_help = "Example: capstan query vat v3")]
+    #[command(after_help = "Examples:\n  capstan query vat v3\n  capstan query vat counter")]
     Vat {
-        /// Id of the vat.
+        /// Id or name of the vat.
         vat: String,
     },
     /// Statistics of a vat: objects, promises, cost.
     #[command(after_help = "Example: capstan query vat-stats v3")]
     VatStats {
-        /// Id of the vat.
+        /// Id or name of the vat.
         vat: String,
     },
     /// List of subclusters: vats that were launched together.
@@ -139,7 +139,7 @@ enum Question {
         #[command(flatten)]
         holder: HolderArgs,
     },
-    /// An object, by the kernel's name or an account's.
+    /// An object, by the kernel's name or an account's. Tells what became of the vat that exported it.
     #[command(
         after_help = "Examples:\n  capstan query object ko20\n  capstan query object ro-51 --account alice"
     )]
@@ -182,11 +182,14 @@ enum Question {
         #[arg(default_value_t = 0)]
         index: u32,
     },
-    /// A transaction in a block: its code, log and events.
-    #[command(after_help = "Example: capstan query tx 9A… --json")]
+    /// A transaction in a block: its result, fee, gas, messages and what they were answered with.
+    #[command(after_help = tx::HELP)]
     Tx {
         /// Hash of the transaction.
         hash: String,
+        /// Print the events too: those of the transaction, and those of later blocks about its messages.
+        #[arg(long)]
+        events: bool,
     },
     /// A block's header and transactions.
     #[command(after_help = "Example: capstan query block 7 --json")]
@@ -216,19 +219,19 @@ struct HolderArgs {
     account: Option<String>,
 }
 
-const BUNDLE_COLUMNS: [&str; 4] = ["bundleId", "kind", "size", "sha256"];
+const BUNDLE_COLUMNS: [&str; 4] = ["bundle_id", "kind", "size", "sha256"];
 const VAT_COLUMNS: [&str; 9] = [
-    "vatId",
+    "vat_id",
     "name",
     "status",
     "ended",
-    "bundleId",
+    "bundle_id",
     "incarnation",
     "critical",
     "dynamic",
-    "meterId",
+    "meter_id",
 ];
-const SUBCLUSTER_COLUMNS: [&str; 5] = ["subclusterId", "name", "owner", "status", "bootstrap"];
+const SUBCLUSTER_COLUMNS: [&str; 5] = ["subcluster_id", "name", "owner", "status", "bootstrap"];
 
 impl Query {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
@@ -259,8 +262,10 @@ impl Query {
             }
             Question::Upload { id } => asker.record(&format!("uploads/{id}")),
             Question::Vats { page } => asker.vats(&page),
-            Question::Vat { vat } => asker.record(&format!("vats/{vat}")),
-            Question::VatStats { vat } => asker.record(&format!("vats/{vat}/stats")),
+            Question::Vat { vat } => asker.record(&format!("vats/{}", asker.vat_id(&vat)?)),
+            Question::VatStats { vat } => {
+                asker.record(&format!("vats/{}/stats", asker.vat_id(&vat)?))
+            }
             Question::Subclusters { page } => {
                 asker.list(&page.path("subclusters"), "subclusters", &SUBCLUSTER_COLUMNS)
             }
@@ -270,7 +275,7 @@ impl Query {
             Question::Services { page } => asker.list(
                 &page.path("services"),
                 "services",
-                &["name", "kref", "owner", "systemOnly"],
+                &["name", "kref", "owner", "system_only"],
             ),
             Question::Channel { subcluster, channel } => asker.record(&with_options(
                 &format!("subclusters/{subcluster}/io/{channel}"),
@@ -283,19 +288,19 @@ impl Query {
                 asker.record(&format!("promises/{}", asker.kref(common, &reference, &holder)?))
             }
             Question::Object { reference, holder } => {
-                asker.record(&format!("objects/{}", asker.kref(common, &reference, &holder)?))
+                asker.object(&asker.kref(common, &reference, &holder)?)
             }
             Question::Clist { endpoint, page } => {
                 let known = ["v", "d", "r"].iter().any(|kind| is_numbered(&endpoint, kind));
                 let account = if known { None } else { Some(account(&endpoint)?) };
-                asker.clist(&endpoint, account.as_ref(), &page)
+                asker.clist(common, &endpoint, account.as_ref(), &page)
             }
             Question::Mailbox { peer, page } => {
                 asker.list(&page.path(&format!("mailbox/{peer}")), "messages", &["number", "body"])
             }
             Question::Meter { meter } => asker.record(&format!("meters/{meter}")),
             Question::Result { hash, index } => asker.record(&format!("txs/{hash}/{index}")),
-            Question::Tx { hash } => asker.tx(&hash),
+            Question::Tx { hash, events } => asker.tx(&hash, events),
             Question::Block { height } => asker.block(height),
         }
     }
@@ -344,7 +349,7 @@ impl Asker {
 
     fn params(&self) -> anyhow::Result<()> {
         let answer = self.ask("params")?;
-        let json = answer["paramsJson"].as_str().unwrap_or_default();
+        let json = answer["params_json"].as_str().unwrap_or_default();
         self.output.record(&serde_json::from_str(json).unwrap_or(answer.clone()));
         Ok(())
     }
@@ -357,27 +362,6 @@ impl Asker {
             "time": status.time,
             "app_hash": status.app_hash,
             "catching_up": status.catching_up,
-        }));
-        Ok(())
-    }
-
-    fn tx(&self, hash: &str) -> anyhow::Result<()> {
-        let parsed = hash
-            .parse()
-            .map_err(|_| usage(format!("{hash:?} is not a transaction's hash: 64 hex digits")))?;
-        let Some(tx) = self.client.tx(parsed)? else {
-            anyhow::bail!(
-                "no block has the transaction {hash}; it may still wait, or it was refused"
-            );
-        };
-        self.output.record(&json!({
-            "tx_hash": tx.hash,
-            "height": tx.height,
-            "index": tx.index,
-            "code": tx.code,
-            "codespace": tx.codespace,
-            "log": tx.log,
-            "events": serde_json::to_value(&tx.events)?,
         }));
         Ok(())
     }
@@ -397,41 +381,6 @@ impl Asker {
             "transactions": block.block.data.len(),
         }));
         Ok(())
-    }
-
-    /// The kernel's name of what an account calls `reference`.
-    fn kref(
-        &self,
-        common: &Common,
-        reference: &str,
-        holder: &HolderArgs,
-    ) -> anyhow::Result<String> {
-        let reference = reference.strip_prefix('@').unwrap_or(reference);
-        if !reference.starts_with('r') {
-            return Ok(reference.to_owned());
-        }
-        let Some(account) = &holder.account else {
-            return Err(usage(format!(
-                "{reference} is an account's own reference: say whose, as in --account alice"
-            )));
-        };
-        let address =
-            keys::find_address(common, account).with_context(|| flag("--account", account))?;
-        let mut after = String::new();
-        loop {
-            let page = self.ask(&with_options(&format!("clists/{address}"), &after, MAX_PAGE))?;
-            for entry in page["entries"].as_array().into_iter().flatten() {
-                if entry["eref"] == reference {
-                    return Ok(entry["kref"].as_str().unwrap_or_default().to_owned());
-                }
-            }
-            after = page["next"].as_str().unwrap_or_default().to_owned();
-            if after.is_empty() {
-                anyhow::bail!(
-                    "{account} does not hold {reference} (any more); `capstan query clist {account}` lists what it holds, and `capstan query outbox {account}` what its promises were settled to"
-                );
-            }
-        }
     }
 
     fn ask(&self, path: &str) -> anyhow::Result<Value> {

@@ -2,10 +2,13 @@
 
 mod document;
 mod draft;
+mod ended;
 mod files;
+mod install;
 mod money;
 mod names;
 mod options;
+mod promises;
 mod sent;
 mod upgrade;
 mod values;
@@ -13,7 +16,7 @@ mod values;
 pub(crate) use sent::explain;
 pub(crate) use values::bundle_id;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +34,11 @@ use crate::output::{Output, warn};
 use crate::passable;
 use crate::process::{INTERRUPTED, on_signal};
 use crate::progress::during;
-use crate::{Common, bundle, keys};
+use crate::{Common, keys};
 
+use promises::RESOLVE_HELP;
 use sent::{went_on, with_hash};
-use values::{arguments, coins, parameters, reason_of_end, reference, settled_value};
+use values::{arguments, coins, parameters, reason_of_end, reference};
 
 /// Arguments of `capstan tx`.
 #[derive(clap::Args, Debug)]
@@ -69,10 +73,14 @@ pub(crate) struct NodeArgs {
 #[derive(Subcommand, Debug)]
 enum Action {
     /// Install a bundle: the file of `capstan bundle`, or a wasm module. Large ones go in pieces.
-    #[command(after_help = "Example: capstan tx install-bundle counter.json --from alice")]
+    #[command(after_help = "Example: capstan tx install-bundle counter.json --from alice\n\n\
+        A bundle that the chain has already is not sent, and costs nothing. Anybody may have installed it.")]
     InstallBundle {
         /// File of the bundle.
         file: PathBuf,
+        /// Send the transaction, and pay for it, even if the chain has the bundle.
+        #[arg(long)]
+        again: bool,
     },
     /// Create a vat from an installed bundle. Prints its id, root object and admin object.
     #[command(
@@ -184,7 +192,8 @@ enum Action {
         refs: Vec<String>,
     },
     /// Acknowledge entries of the account's outbox, which are then removed.
-    #[command(after_help = "Example: capstan tx ack 12 --from alice")]
+    #[command(after_help = "Example: capstan tx ack 12 --from alice\n\n\
+        A call that waits for an answer leaves the outbox too, with a warning. Its promise can still be settled.")]
     Ack {
         /// The number of the last entry that was read.
         through: u64,
@@ -259,7 +268,7 @@ impl Tx {
 /// Performs an action of a signer.
 fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<()> {
     match action {
-        Action::InstallBundle { file } => sender.install_bundle(&file),
+        Action::InstallBundle { file, again } => sender.install_bundle(&file, again),
         Action::CreateVat { bundle, name, params, computrons } => {
             let bundle_id = bundle_id(&bundle)?;
             let parameters = params.map(|text| parameters(&text)).transpose()?;
@@ -293,16 +302,10 @@ fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<(
         Action::FundMeter { meter, computrons } => sender.fund_meter(&meter, computrons),
         Action::Drop { refs } => {
             let refs: Vec<String> = refs.iter().map(|text| reference(text).to_owned()).collect();
-            if let Some(promise) = refs.iter().find(|text| text.starts_with("rp")) {
-                return Err(usage(format!(
-                    "{promise} is a promise, which is not dropped: `capstan tx resolve {promise} VALUE` or `capstan tx reject {promise} TEXT` settles one that the account decides; any other goes when its settlement is acknowledged"
-                )));
-            }
+            promises::refuse_to_drop(&refs)?;
             sender.done(&during(BLOCK, || sender.wallet.drop_refs(&refs))?)
         }
-        Action::Ack { through } => {
-            sender.done(&during(BLOCK, || sender.wallet.acknowledge(through))?)
-        }
+        Action::Ack { through } => sender.acknowledge(through),
         Action::Transfer { to, amount } => {
             let to = keys::find_address(common, &to)?;
             let amount = coins(&amount)?;
@@ -318,21 +321,6 @@ struct Sender {
 }
 
 impl Sender {
-    fn install_bundle(&self, file: &PathBuf) -> anyhow::Result<()> {
-        let shown = file.display().to_string();
-        let bundle = bundle::read_file(file)?;
-        let size = bundle.bytes.len();
-        let wait = format!("installing {shown} (a bundle of {size} bytes)");
-        let outcome = during(wait, || self.wallet.install_bundle(&bundle))?;
-        self.output.whole_record(&json!({
-            "bundle_id": bundle.id,
-            "bundle_bytes": size,
-            "tx_hash": outcome.hash,
-            "height": outcome.height,
-        }));
-        Ok(())
-    }
-
     fn create_vat(&self, vat: &CreateVat) -> anyhow::Result<()> {
         let wait = "waiting for the vat to be created";
         let created =
@@ -390,22 +378,7 @@ impl Sender {
             return Ok(());
         }
         let wait = format!("waiting for the answer to {method}");
-        self.answered(&during(wait, || self.wallet.send(target, method, &args))?)
-    }
-
-    fn resolve(&self, promise: &str, value: Option<&str>, reject: bool) -> anyhow::Result<()> {
-        let promise = reference(promise);
-        if !promise.starts_with("rp") {
-            return Err(usage(format!(
-                "{promise:?} is not a promise: it is written rp-60 or rp+1; `capstan query outbox` shows the results of calls"
-            )));
-        }
-        let value = arguments(settled_value(value, reject))?;
-        let settle = || match reject {
-            true => self.wallet.reject(promise, &value),
-            false => self.wallet.resolve(promise, &value),
-        };
-        self.done(&during(BLOCK, settle)?)
+        self.answered_by(target, &during(wait, || self.wallet.send(target, method, &args))?)
     }
 
     /// Prints what a message was answered with.
@@ -469,14 +442,6 @@ impl Sender {
 }
 
 const BLOCK: &str = "waiting for the transaction's block";
-
-const RESOLVE_HELP: &str = "\
-Examples:
-  capstan tx resolve rp-61 42 --from alice
-  capstan tx resolve rp-61 '{\"price\":7n,\"from\":@ro+2}' --from alice
-  capstan tx resolve rp-61 'no such city' --reject --from alice
-
-A promise is settled once. Only the account that decides it can settle it, and not to another promise.";
 
 const SEND_HELP: &str = "\
 Examples:

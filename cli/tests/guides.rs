@@ -80,6 +80,21 @@ fn keys() {
 }
 
 #[test]
+fn errors() {
+    follow("errors.md");
+}
+
+#[test]
+fn events() {
+    follow("events.md");
+}
+
+#[test]
+fn json() {
+    follow("json.md");
+}
+
+#[test]
 fn clients() {
     // What `npm install` would bring, and the folder that the reader copies.
     let place = Place::new();

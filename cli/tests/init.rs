@@ -7,9 +7,11 @@ use std::fs::Permissions;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use capstan_client::{Client, ClientError, Deadline};
+use capstan_consensus::comet::COMETBFT_VERSION;
 use common::{PATIENCE, Place};
 use serde_json::{Value, json};
 
@@ -182,7 +184,10 @@ fn a_signal_before_the_first_block_ends_a_chain() {
 /// A `cometbft` that says in the files `started` and `stopped` beside it how far it came.
 fn fake_cometbft(place: &Place) -> String {
     let file = place.path().join("cometbft");
-    let script = "#!/bin/sh\ncd \"${0%/*}\"\ntrap 'touch stopped; exit 0' TERM\ntouch started\nwhile :; do sleep 0.1; done\n";
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = version ] && exec echo {COMETBFT_VERSION}\ncd \"${{0%/*}}\"\n\
+         trap 'touch stopped; exit 0' TERM\ntouch started\nwhile :; do sleep 0.1; done\n"
+    );
     std::fs::write(&file, script).unwrap();
     std::fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
     file.display().to_string()
@@ -211,7 +216,14 @@ fn a_signal_ends_a_node_and_its_cometbft_in_order_however_early_it_comes() {
     let [genesis, real] = ["genesis.json", "real.json"].map(|name| place.home().join(name));
     std::fs::rename(&genesis, &real).unwrap();
     assert!(Command::new("mkfifo").arg(&genesis).status().unwrap().success());
-    let open = || std::fs::OpenOptions::new().write(true).open(&genesis).unwrap();
+    let pipe = genesis.clone();
+    let open = || {
+        let (sender, opened) = channel();
+        // It is open once the node begins to read.
+        let open = move || sender.send(std::fs::OpenOptions::new().write(true).open(&pipe));
+        std::thread::spawn(open);
+        opened.recv_timeout(PATIENCE).unwrap().unwrap()
+    };
     assert_eq!(ended_by_signal(&place, &cometbft, open), Some(130));
     assert!(!started.exists());
     std::fs::rename(&real, &genesis).unwrap();

@@ -135,6 +135,25 @@ fn each_thing_is_one_line_once_also_after_restarts() {
 }
 
 #[test]
+fn a_vat_that_its_meter_ends_at_the_start_has_its_name() {
+    let place = Place::new();
+    let dev = with_vat(&place);
+    let poor = ["create-vat", "talker.json", "--name", "poor", "--computrons", "1"];
+    assert_eq!(tx(&place, &dev, &poor), 1);
+    let told = lines(&place, &["poor"]);
+    assert!(told.iter().any(|(level, _)| level == "error"), "{told:?}");
+    assert!(told[0].1.contains("meter"), "{told:?}");
+    // The end of a vat is found by the vat's name, also if several have it.
+    assert_eq!(tx(&place, &dev, &["create-vat", "talker.json", "--name", "talker"]), 0);
+    let two = place.ask(&dev, &["query", "vat", "talker"]);
+    two.assert_failed(2, "several vats have the name \"talker\": v3 (running)");
+    place.ask(&dev, &["query", "vat", "nobody"]).assert_failed(2, "capstan query vats");
+    let one = place.ask(&dev, &["query", "vat", "provisioner", "--json"]).json();
+    assert_eq!(one["name"], "provisioner");
+    assert!(dev.stop("TERM").success());
+}
+
+#[test]
 fn an_end_on_purpose_is_no_error() {
     let place = Place::new();
     let dev = with_vat(&place);
@@ -157,6 +176,9 @@ fn what_is_followed_comes_as_it_is_printed_and_cannot_look_like_another_line() {
     follower.kill().unwrap();
     follower.wait().unwrap();
     assert!(dev.stop("TERM").success());
+    let unknown = place.run(&["logs", "nosuchvat"]);
+    unknown.assert_failed(2, "no line of a vat \"nosuchvat\"; it has v");
+    assert!(unknown.stderr.contains("v3 talker"), "{unknown:?}");
     let elsewhere = place.path().join("nowhere");
     let missing = place.run(&["logs", "--home", elsewhere.to_str().unwrap()]);
     missing.assert_failed(1, "there is no log of vats");

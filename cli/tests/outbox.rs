@@ -77,7 +77,11 @@ impl Stage {
     }
 
     fn follow(&self, args: &[&str]) -> Follower {
-        let first = ["query", "outbox", "alice", "--follow", "--node", &self.addr];
+        self.follow_by(&["query", "outbox"], args)
+    }
+
+    fn follow_by(&self, command: &[&str], args: &[&str]) -> Follower {
+        let first = [command, &["alice", "--follow", "--node", &self.addr]].concat();
         let mut child = self.place.command(&[&first[..], args].concat()).spawn().unwrap();
         let printed = lines(child.stdout.take().unwrap());
         let told = lines(child.stderr.take().unwrap());
@@ -259,6 +263,87 @@ fn what_was_shown_and_what_is_answered_is_marked() {
         shown.lines().any(|line| line.starts_with("  ") && line.ends_with(" unanswered")),
         "{shown}"
     );
+}
+
+#[test]
+fn calls_are_found_among_answers_and_an_answer_names_its_call() {
+    let stage = Stage::new();
+    stage.call("one");
+    stage.call("two");
+    let entries = |args: &[&str]| {
+        let page = stage.ask(&[&["outbox", "alice"], args].concat()).json();
+        page["entries"].as_array().unwrap().clone()
+    };
+    let calls = entries(&["--calls"]);
+    assert_eq!(calls.len(), 2);
+    assert!(calls.iter().all(|call| call["seen"] == false), "lists of some change no marks");
+    let first = calls[0]["result"].as_str().unwrap();
+    stage.ask(&["tx", "resolve", first, "1", "--from", "alice"]).json();
+    let unanswered = entries(&["--unanswered"]);
+    assert_eq!((unanswered.len(), &unanswered[0]["args"][0]), (1, &json!("two")));
+    let page = stage.ask(&["outbox", "alice", "--calls", "--limit", "1"]).json();
+    assert_eq!(
+        (&page["entries"][0]["number"], &page["next"]),
+        (&page["next"], &calls[0]["number"])
+    );
+    let last = stage.ask(&["outbox", "alice", "--unanswered", "--limit", "1"]).json();
+    assert_eq!(last["next"], 0, "{last}");
+
+    // The answers to alice's own messages name them.
+    let answers = entries(&[]);
+    let answer = answers.iter().rfind(|entry| entry["kind"] == "notify").unwrap();
+    let call = &answer["resolutions"][0]["call"];
+    assert_eq!((&call["target"], &call["method"]), (&json!(stage.root), &json!("relay")));
+    let hash = call["tx_hash"].as_str().unwrap();
+    assert_eq!(stage.ask(&["query", "tx", hash]).json()["messages"][0]["method"], "relay");
+    let shown = stage.place.ask(stage.dev.as_ref().unwrap(), &["outbox", "alice"]).stdout;
+    assert!(shown.contains(&format!(" of {}.relay fulfilled 1", stage.root)), "{shown}");
+
+    let follower = stage.follow_by(&["outbox"], &["--json", "--unanswered"]);
+    let entry = follower.next_message();
+    assert_eq!((&entry["args"][0], &entry["unanswered"]), (&json!("two"), &json!(true)));
+
+    let number = calls[1]["number"].to_string();
+    let acknowledged = stage.ask(&["tx", "ack", &number, "--from", "alice"]);
+    let warned: Value = serde_json::from_str(acknowledged.stderr.lines().next().unwrap()).unwrap();
+    let second = calls[1]["result"].as_str().unwrap();
+    let named = format!("{number} ({second})");
+    assert!(warned["text"].as_str().unwrap().contains(&named), "{acknowledged:?}");
+    acknowledged.json();
+    stage.ask(&["tx", "resolve", second, "2", "--from", "alice"]).json();
+}
+
+#[test]
+fn a_promise_that_cannot_be_settled_is_refused() {
+    let stage = Stage::new();
+    for (promise, part) in [
+        ("rp+7", "the account has passed it to nobody"),
+        ("rp-9999", "the account was never told of it"),
+    ] {
+        for verb in ["resolve", "reject"] {
+            stage.ask(&["tx", verb, promise, "1", "--from", "alice"]).assert_failed(3, part);
+        }
+    }
+    let pass = ["tx", "send", &stage.root, "relay", "@ro+1", "take", "@rp+7", "--no-wait"];
+    stage.ask(&[&pass[..], &["--from", "alice"]].concat()).json();
+    stage.ask(&["tx", "resolve", "rp+7", "1", "--from", "alice"]).json();
+    let again = stage.ask(&["tx", "resolve", "rp+7", "2", "--from", "alice"]);
+    again.assert_failed(3, "or it is settled already");
+    stage.ask(&["tx", "drop", "ro+1", "--from", "alice"]).assert_failed(2, "dropExports");
+    stage.ask(&["tx", "drop", "ro-999", "--from", "alice"]).assert_failed(3, "not held by");
+}
+
+#[test]
+fn a_bundle_that_is_there_is_not_paid_for_again() {
+    let stage = Stage::new();
+    let balance = || stage.ask(&["query", "account", "alice"]).json()["balance"].clone();
+    let before = balance();
+    let again = stage.ask(&["tx", "install-bundle", "relay.json", "--from", "alice"]);
+    assert!(again.stderr.contains("--again"), "{again:?}");
+    assert_eq!((&again.json()["already_installed"], balance()), (&json!(true), before.clone()));
+    let paid = ["tx", "install-bundle", "relay.json", "--again", "--from", "alice"];
+    assert_eq!(stage.ask(&paid).json()["already_installed"], false);
+    assert_ne!(balance(), before);
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn messages_come_in_and_go_out_through_mailbox_and_bridge_by_those_who_hold_the_
         place.ask(&dev, &[&["query", "mailbox", "far", "--json"], args].concat()).json()
     };
     let all = page(&[]);
-    assert_eq!(all["inboundAck"], 2, "{all}");
+    assert_eq!(all["inbound_ack"], 2, "{all}");
     let echo =
         |number: u64, body: &str| json!({"number": number, "body": format!("echo of {body}")});
     assert_eq!(all["messages"], json!([echo(1, "hello"), echo(2, "world")]));

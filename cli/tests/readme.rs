@@ -34,7 +34,7 @@ fn every_command_of_the_tour_works() {
         r#""status":"fulfilled""#, // read --json
         "fulfilled: 45",           // the other vat's three
         "computrons total",        // the table of statistics
-        r#""transcriptCount":"#,   // the same by curl
+        r#""transcript_count":"#,  // the same by curl
         r#""network":"capstan-dev""#,
         "Ada hears: Ada, that was the hard part", // capstan run
         "Bob, you are doing well",                // capstan shell

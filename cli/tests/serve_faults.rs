@@ -235,8 +235,9 @@ fn answers_that_wait_for_fees_are_bounded() {
     let object = stage.object();
     let path = journal(&stage);
     let server = stage.serve(None, &["--max-fee-per-hour", "20000"]);
-    flood(&stage, &object, "big", 100_000, 45);
-    flood(&stage, &object, "big", 100_000, 45);
+    for _ in 0..3 {
+        flood(&stage, &object, "big", 100_000, 45);
+    }
     server.wait_for("paused");
     let began = Instant::now();
     let mut largest = 0;
@@ -247,7 +248,7 @@ fn answers_that_wait_for_fees_are_bounded() {
     assert!((4_000_000..5_000_000).contains(&largest), "{largest} bytes");
     let record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let waiting = record["answers"].as_object().unwrap();
-    assert!(waiting.len() <= 64, "{} answers wait", waiting.len());
+    assert!(waiting.len() <= 128, "{} answers wait", waiting.len());
     let last = waiting.values().next_back().unwrap();
     assert!(last["body"].as_str().unwrap().len() < 1_000, "the last is a short rejection");
     server.stop();

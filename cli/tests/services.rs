@@ -90,8 +90,8 @@ fn story(alice: &Alice<'_>) -> (String, String) {
     let now = alice.through(&keeper, "timer", "getCurrentTimestamp", &[]);
     assert!(now.is_object(), "{now}");
     // What a vat launches through the facet.
-    let id = &alice.query(&["subcluster", "s1"])["vats"][0]["vatId"];
-    let bundle = alice.query(&["vat", id.as_str().unwrap()])["bundleId"].clone();
+    let id = &alice.query(&["subcluster", "s1"])["vats"][0]["vat_id"];
+    let bundle = alice.query(&["vat", id.as_str().unwrap()])["bundle_id"].clone();
     let config = json!({"bootstrap": "a", "vats": {"a": {"bundleID": bundle}}}).to_string();
     let launched = alice.through(&keeper, "kernelFacet", "launchSubcluster", &[&config]);
     let root = launched["root"].as_str().unwrap().to_owned();
@@ -132,7 +132,7 @@ fn vats_that_use_services_replay_and_go_on_in_a_new_chain() {
         .unwrap()
         .iter()
         .find(|vat| vat["name"] == "timer")
-        .unwrap()["vatId"]
+        .unwrap()["vat_id"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -144,7 +144,7 @@ fn vats_that_use_services_replay_and_go_on_in_a_new_chain() {
     assert!(dev.stop("TERM").success());
 
     for vat in vats["vats"].as_array().unwrap() {
-        let id = vat["vatId"].as_str().unwrap();
+        let id = vat["vat_id"].as_str().unwrap();
         for from in [&[][..], &["--from-genesis"]] {
             let replayed = place.run(&[&["vat", "replay", id, "--json"], from].concat()).json();
             assert_eq!(replayed["equal"], true, "{id}: {replayed}");

@@ -19,12 +19,12 @@ fn text(value: &Value) -> &str {
 fn assert_queries_know(place: &Place, dev: &Dev, vat_id: &str, id: &str) {
     let stats = place.ask(dev, &["query", "vat-stats", vat_id, "--json"]).json();
     for count in [
-        "objectCount",
-        "promiseCount",
-        "deviceCount",
-        "transcriptCount",
+        "object_count",
+        "promise_count",
+        "device_count",
+        "transcript_count",
         "deliveries",
-        "computronsTotal",
+        "computrons_total",
     ] {
         assert!(stats[count].is_u64(), "{count}: {stats}");
     }
@@ -36,11 +36,11 @@ fn assert_queries_know(place: &Place, dev: &Dev, vat_id: &str, id: &str) {
             .as_array()
             .unwrap()
             .iter()
-            .any(|v| v["vatId"] == vat_id && v["name"] == "counter"),
+            .any(|v| v["vat_id"] == vat_id && v["name"] == "counter"),
         "{vats}"
     );
     for bundle in [id, "counter.json"] {
-        assert_eq!(place.ask(dev, &["query", "bundle", bundle, "--json"]).json()["bundleId"], id);
+        assert_eq!(place.ask(dev, &["query", "bundle", bundle, "--json"]).json()["bundle_id"], id);
     }
 }
 

@@ -97,7 +97,7 @@ fn computrons_are_bought_into_a_meter_and_an_empty_one_ends_its_vat() {
     };
     let meter_of = |vat: &Value| {
         let record = place.ask(&dev, &["query", "vat", text(vat, "vat_id"), "--json"]).json();
-        text(&record, "meterId").to_owned()
+        text(&record, "meter_id").to_owned()
     };
     let remaining = |meter: &str| -> u64 {
         text(&place.ask(&dev, &["query", "meter", meter, "--json"]).json(), "remaining")
@@ -139,7 +139,7 @@ fn computrons_are_bought_into_a_meter_and_an_empty_one_ends_its_vat() {
     assert!(record.to_string().contains("meter underflow, vat terminated"), "{record}");
     assert_eq!(record["ending"]["kind"], "failed", "{record}");
     // Nothing is left in its meter, which takes nothing any more.
-    let meter = text(&record, "meterId").to_owned();
+    let meter = text(&record, "meter_id").to_owned();
     let cleaned = || {
         let used = place.ask(&dev, &["query", "meter", &meter, "--json"]).json();
         Ok::<_, ClientError>((used["remaining"] == "0").then_some(used))
@@ -194,7 +194,7 @@ fn the_end_of_a_vat_is_answered_with_what_its_meter_had_left() {
     let deposit: u64 = text(&stats, "deposit").parse().unwrap();
     assert!((3_500_000_000..5_000_000_000).contains(&deposit), "{deposit}");
 
-    let left: u64 = text(&stats, "meterRemaining").parse().unwrap();
+    let left: u64 = text(&stats, "meter_remaining").parse().unwrap();
     let ended = tx(&place, &dev, &["terminate-vat", text(&rich, "admin")]).json();
     let returned = &ended["returned"];
     let computrons: u64 = text(returned, "computrons").parse().unwrap();

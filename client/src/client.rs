@@ -55,6 +55,10 @@ pub struct TxInfo {
     pub codespace: String,
     /// Message of the application about a failure.
     pub log: String,
+    /// Gas limit of the transaction.
+    pub gas_wanted: i64,
+    /// Gas of the transaction.
+    pub gas_used: i64,
     /// Encoded `TxMsgData` with each message's response.
     pub data: Vec<u8>,
     /// Events of the application.
@@ -271,6 +275,8 @@ impl Client {
             code: result.code.value(),
             codespace: result.codespace,
             log: result.log,
+            gas_wanted: result.gas_wanted,
+            gas_used: result.gas_used,
             data,
             events: result.events,
         })

@@ -66,6 +66,7 @@ pub use bundle::{Bundle, BundleError};
 pub use capstan_abi::{CapData, Delivery, Message, Resolution};
 pub use capstan_passable::{Malformed, Passable};
 pub use capstan_proto::v1 as proto;
+pub use capstan_proto::v1::SettledCall;
 pub use capstan_proto::{
     ADDRESS_PREFIX, Address, Amount, DENOM, ErrorCode, Fees, GasPrice, MAX_MULTISIG_KEYS, Multisig,
     NotAPublicKey, Params, PublicKey,

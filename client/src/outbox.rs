@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use capstan_abi::Delivery;
 use capstan_abi::json::delivery_from_json;
-use capstan_proto::{Address, Method, Request as _, v1 as proto};
+use capstan_proto::v1::{self as proto, SettledCall};
+use capstan_proto::{Address, Method, Request as _};
 
 use crate::{Client, ClientError, Deadline, Subscription};
 
@@ -24,12 +25,16 @@ const STEP: Duration = Duration::from_millis(500);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Entry of an account's outbox: a delivery to the account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OutboxEntry {
     /// Number of the entry, from 1. [`Wallet::acknowledge`](crate::Wallet::acknowledge) takes it.
     pub number: u64,
     /// The [`Delivery`]. Its references are those of the account's c-list.
     pub delivery: Delivery,
+    /// True for a call whose result the account had still to settle when the entry was read.
+    pub unanswered: bool,
+    /// Messages of the account that the notification answers.
+    pub settles: Vec<SettledCall>,
 }
 
 /// Reader of an account's outbox, which waits for new entries and outlives connections.
@@ -85,6 +90,19 @@ struct Outage {
 #[derive(Clone, Debug)]
 pub struct OutboxStopper {
     stopped: Arc<AtomicBool>,
+}
+
+impl OutboxEntry {
+    /// Decodes an entry of a node's answer.
+    ///
+    /// # Errors
+    /// [`ClientError::Tx`] if what it holds is no delivery.
+    pub fn read(entry: proto::OutboxEntry) -> Result<Self, ClientError> {
+        let proto::OutboxEntry { number, delivery_json, unanswered, settles } = entry;
+        let delivery = delivery_from_json(delivery_json.as_bytes())
+            .map_err(|why| ClientError::Tx(format!("outbox entry {number}: {why}")))?;
+        Ok(Self { number, delivery, unanswered, settles })
+    }
 }
 
 impl OutboxStopper {
@@ -216,11 +234,10 @@ impl OutboxFollower {
     /// Reads one page. Others may follow it as long as it is not the last.
     fn query(&mut self) -> Result<(), ClientError> {
         let page = self.client.outbox(&self.address, self.after, self.page)?;
-        for proto::OutboxEntry { number, delivery_json, .. } in page.entries {
-            let delivery = delivery_from_json(delivery_json.as_bytes())
-                .map_err(|why| self.malformed(format!("entry {number}: {why}")))?;
-            self.read.push_back(OutboxEntry { number, delivery });
-            self.after = self.after.max(number);
+        for entry in page.entries {
+            let entry = OutboxEntry::read(entry).map_err(|why| self.malformed(why.to_string()))?;
+            self.after = self.after.max(entry.number);
+            self.read.push_back(entry);
         }
         // On the last page this is 0.
         self.after = self.after.max(page.next);

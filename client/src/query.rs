@@ -9,6 +9,9 @@ use tendermint_rpc::endpoint::status;
 
 use crate::{Client, ClientError, Deadline, SignerData};
 
+/// The longest page that a node gives.
+const MAX_PAGE: u32 = 1000;
+
 /// Status of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -56,6 +59,10 @@ pub struct MessageResult {
     /// Value of the fulfilment, or reason of the rejection, in smallcaps with references of the account's channel.
     /// Empty while the promise is pending.
     pub value: proto::CapData,
+    /// Object that the message was for, in the account's channel.
+    pub target: String,
+    /// Name of the method, cut to 64 bytes.
+    pub method: String,
     /// Vat that a fulfilled [`MsgCreateVat`](proto::MsgCreateVat) created.
     pub created_vat: Option<proto::CreatedVat>,
 }
@@ -153,6 +160,8 @@ impl Client {
             promise: answer.promise,
             status: answer.status,
             value: answer.value.unwrap_or_default(),
+            target: answer.target,
+            method: answer.method,
             created_vat: answer.created_vat,
         })
     }
@@ -325,6 +334,30 @@ impl Client {
     ) -> Result<proto::QueryMailboxResponse, ClientError> {
         let peer = peer.to_owned();
         self.query(&proto::QueryMailboxRequest { peer, after, limit })
+    }
+
+    /// Returns the entry of an account's c-list for one of its references, such as `ro-51`. Returns `None` if the account
+    /// does not hold it.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn held(
+        &self,
+        address: &Address,
+        reference: &str,
+    ) -> Result<Option<proto::CListEntry>, ClientError> {
+        let (endpoint, limit, mut after) = (address.to_string(), MAX_PAGE, String::new());
+        loop {
+            let request = proto::QueryCListRequest { endpoint: endpoint.clone(), after, limit };
+            let page = self.query(&request)?;
+            if let Some(entry) = page.entries.into_iter().find(|entry| entry.eref == reference) {
+                return Ok(Some(entry));
+            }
+            after = page.next;
+            if after.is_empty() {
+                return Ok(None);
+            }
+        }
     }
 
     /// Returns entries of an account's outbox with greater numbers than `after`. There are at most `limit`, where 0

@@ -204,6 +204,39 @@ fn a_message_that_reaches_an_own_object_through_promises_is_settled_too() {
 }
 
 #[test]
+fn a_promise_that_nothing_has_named_or_that_is_settled_is_refused() {
+    let mut world = World::new();
+    let factory = world.factory();
+    let refused = |world: &mut World, promise: &str, part: &str| {
+        let error = world.resolve(promise, "#1", &[]).unwrap_err();
+        assert!(error.contains("may resolve") && error.contains(part), "{error}");
+        assert!(!world.holds(promise), "{promise}");
+    };
+    refused(&mut world, "rp+7", "the account has passed it to nobody");
+    refused(&mut world, "rp-999", "the account was never told of it");
+    refused(&mut world, "rp-x", "rp-N or rp+N");
+    world.send(&factory, "keep", &["rp+7"]);
+    world.resolve("rp+7", "#1", &[]).unwrap();
+    refused(&mut world, "rp+7", "or it is settled already");
+    world.send(&factory, "keep", &["ro+1"]);
+    let result = world.send("ro+1", "hi", &[]);
+    world.resolve(&result, "#1", &[]).unwrap();
+    refused(&mut world, &result, "it is settled already");
+    // One answer may bring the promise that another settles.
+    let result = world.send("ro+1", "hi", &[]);
+    let one = |promise: &str, slots: &[&str]| Resolution {
+        promise: promise.to_owned(),
+        rejected: false,
+        data: CapData {
+            body: if slots.is_empty() { "#2" } else { "#[\"&0\"]" }.to_owned(),
+            slots: slots.iter().map(|slot| (*slot).to_owned()).collect(),
+        },
+    };
+    let batch = vec![one("rp+8", &[]), one(&result, &["rp+8"])];
+    world.kernel.remote_resolve(&mut world.state, world.account, batch).unwrap();
+}
+
+#[test]
 fn a_factory_that_was_dropped_comes_again() {
     let mut world = World::new();
     let factory = world.factory();

@@ -8,7 +8,7 @@ use std::{cell::RefCell, rc::Rc};
 use capstan_abi::{CapData, Delivery, Message, Resolution, Syscall};
 use capstan_kernel::{
     Kernel, capdata,
-    ids::{Endpoint, RemoteId},
+    ids::{Endpoint, KRef, RemoteId},
     policy::{CleanupCounts, CrankOutcome, KernelWork, RunPolicy},
     revocation::Revocable,
     service::{NewService, ServiceKind},
@@ -264,8 +264,15 @@ fn messages_to_vats_that_ended_are_rejected_as_the_table_says() {
     let target = hall.first.clone();
     let result = hall.send_watched(&target, "hello", &[]);
     hall.check(&result, "ENDPOINT_UNREACHABLE", "");
-    // Cleanup makes orphans of what the vat exported.
+    // Cleanup makes orphans of what the vat exported, which know whose they were.
+    let account = Endpoint::Remote(hall.account);
+    let kref = view::kref_of(&hall.state, account, &target).unwrap();
+    let Some(KRef::Object(number)) = kref else { panic!("{kref:?}") };
+    let object = |hall: &Hall| view::object(&hall.state, number).unwrap().unwrap();
+    let owner = object(&hall).owner;
+    assert!(owner.is_some() && object(&hall).former.is_none());
     run(&mut hall.kernel, &mut hall.state);
+    assert_eq!((object(&hall).owner, object(&hall).former), (None, owner));
     let result = hall.send_watched(&target, "hello", &[]);
     hall.check(&result, "OBJECT_DELETED", "");
     // What is sent to the answer is rejected for the same cause.

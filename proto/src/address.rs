@@ -33,6 +33,10 @@ pub struct NotAnAddress {
     problem: String,
 }
 
+/// The mistake in a text that begins as an address does.
+const MISTYPED: &str =
+    "its checksum does not fit, so a character is wrong, missing or too many; copy it anew";
+
 impl Address {
     /// Returns the address of a [`PublicKey`], or `None` if it is not a secp256k1 key.
     pub fn from_public_key(key: &PublicKey) -> Option<Self> {
@@ -48,7 +52,10 @@ impl FromStr for Address {
         let refuse =
             |problem: &str| NotAnAddress { text: text.to_owned(), problem: problem.to_owned() };
         let expected = "expected bech32 text that starts with \"capstan1\"";
-        let id: AccountId = text.parse().map_err(|_| refuse(expected))?;
+        let id: AccountId = text.parse().map_err(|_| match text.strip_prefix("capstan1") {
+            Some(rest) if !rest.is_empty() => refuse(MISTYPED),
+            _ => refuse(expected),
+        })?;
         if id.prefix() != ADDRESS_PREFIX || id.as_ref() != text {
             return Err(refuse(expected));
         }
@@ -109,7 +116,8 @@ mod tests {
         damaged.pop();
         damaged.push('q');
         for bad in [cosmos.as_ref(), long.as_ref(), damaged.as_str(), "", "capstan1", "v7"] {
-            assert!(bad.parse::<Address>().is_err(), "{bad}");
+            let refused = bad.parse::<Address>().unwrap_err().to_string();
+            assert_eq!(refused.contains("checksum"), bad == damaged, "{refused}");
         }
     }
 }

@@ -14,17 +14,15 @@ pub struct Method {
     pub about: &'static str,
     /// [`Field`]s of the request, in the order of the `.proto` file.
     pub fields: &'static [Field],
-    /// JSON name of the response's field that is the whole JSON form. If `None`, that form is the response itself.
+    /// Name of the response's field that is the whole JSON form. If `None`, that form is the response itself.
     pub json_field: Option<&'static str>,
 }
 
 /// A field of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Name in the `.proto` file.
+    /// Name in the `.proto` file, in JSON and as an option of a path.
     pub name: &'static str,
-    /// Name in JSON and as an option of a path.
-    pub json_name: &'static str,
     /// [`FieldKind`] of the value.
     pub kind: FieldKind,
 }
@@ -99,7 +97,7 @@ impl Method {
     /// ```
     /// let stats = capstan_proto::v1::QUERY_METHODS.iter().find(|method| method.name == "VatStats").unwrap();
     /// let variables = stats.match_path(&["vats", "v7", "stats"]).unwrap();
-    /// assert_eq!((variables[0].0.json_name, variables[0].1), ("vatId", "v7"));
+    /// assert_eq!((variables[0].0.name, variables[0].1), ("vat_id", "v7"));
     /// assert!(stats.match_path(&["vats", "v7"]).is_none());
     /// ```
     pub fn match_path<'a>(&self, segments: &[&'a str]) -> Option<Vec<(&'static Field, &'a str)>> {

@@ -250,8 +250,8 @@ mod tests {
 
     /// Public keys of the first two development accounts.
     const KEYS: [&str; 2] = [
-        "02950e1cdfcb133d6024109fd489f734eeb4502418e538c28481f22bce276f248c",
-        "02a1633cafcc01ebfb6d78e39f687a1f0995c62fc95f51ead10a02ee0be551b5dc",
+        "0223aa679d6d5344e201e0df9f02ab15a84726eee0dfb4e953c46a9e2cb52349dc",
+        "02635f2f6cc244c2e67017eeba8bc70fab7d579c3d06068b81ed8e4ee781f5e3d4",
     ];
 
     fn key(index: usize) -> Secp256k1Key {

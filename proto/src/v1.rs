@@ -1,8 +1,8 @@
 //! The protobuf package `capstan.v1`, compiled from `capstan/v1/*.proto`.
 //!
-//! Messages also serialize to JSON, with their fields in camel case. Requests deserialize from it. The tables of
-//! methods and their dispatchers, such as [`QUERY_METHODS`] and [`dispatch_query`], are generated from the services'
-//! descriptors.
+//! Messages also serialize to JSON, with the names that their fields have in the `.proto` files. Requests deserialize
+//! from it. The tables of methods and their dispatchers, such as [`QUERY_METHODS`] and [`dispatch_query`], are
+//! generated from the services' descriptors.
 
 #![allow(clippy::doc_markdown)]
 

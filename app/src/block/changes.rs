@@ -16,10 +16,7 @@ use crate::{
     block::bridge,
     events::event,
     fault::NodeFault,
-    records::{
-        activity,
-        results::{self, Settled},
-    },
+    records::{activity, results},
 };
 
 /// Records a block's changes to vats and outboxes. Returns their [`Event`]s.
@@ -164,13 +161,8 @@ fn outbox_events(
     let mut events = vec![event("outbox.posted", &[account, ("number", number.to_string())])];
     let entry = view::outbox_entry(over, remote, number)?;
     let Some(capstan_abi::Delivery::Notify { resolutions }) = entry else { return Ok(events) };
-    for resolution in resolutions {
-        let settled = Settled { height, rejected: resolution.rejected };
-        let Some((tx, index)) = results::settle(over, remote, &resolution.promise, settled)? else {
-            continue;
-        };
-        let address = endpoint.address.clone();
-        events.push(results::resolved(address, resolution.promise, settled, &tx, index));
+    for resolution in &resolutions {
+        events.extend(results::settle(over, remote, height, resolution)?);
     }
     Ok(events)
 }

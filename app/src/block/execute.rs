@@ -35,7 +35,7 @@ use crate::{
     records::{
         account, bundles,
         chain::Chain,
-        results::{self, Settled},
+        results,
         uploads::{self, Progress, Upload},
     },
     tx::{Action, Announcement, Gas, Packed, Tx, TxError, UploadId},
@@ -339,6 +339,8 @@ impl<H: VatHost> Msg<'_, '_, H> {
             account: self.tx.signer,
             remote,
             promise: sent.result.clone(),
+            target: target.clone(),
+            method: results::recorded_method(method),
             settled: None,
         };
         results::add(*over, &self.tx.hash, self.index, &record, &chain.params)?;
@@ -369,12 +371,8 @@ impl<H: VatHost> Msg<'_, '_, H> {
     /// Records the result of a message that the account sent to an object of its own. No outbox entry follows, since
     /// the account itself gave the answer.
     fn settle_own(&mut self, remote: RemoteId, resolution: &Resolution) -> Result<(), Failure> {
-        let settled = Settled { height: self.run.height, rejected: resolution.rejected };
-        let promise = &resolution.promise;
-        if let Some((tx, index)) = results::settle(self.run.over, remote, promise, settled)? {
-            let account = self.tx.signer.to_string();
-            self.events.push(results::resolved(account, promise.clone(), settled, &tx, index));
-        }
+        let height = self.run.height;
+        self.events.extend(results::settle(self.run.over, remote, height, resolution)?);
         Ok(())
     }
 

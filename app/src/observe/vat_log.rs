@@ -5,6 +5,7 @@
 
 mod block;
 mod file;
+mod frames;
 mod line;
 
 use std::{
@@ -23,6 +24,7 @@ use capstan_kernel_ports::VatId;
 
 use block::BlockLines;
 use file::LineFile;
+pub use frames::own_frames;
 pub use line::{VatLevel, VatLine};
 
 /// Handle of the log of vats, which goes to the node's log and to a file, if there is one. Clones are handles of the
@@ -100,6 +102,7 @@ impl Inner {
                 self.runs(*vat, config);
             }
             Event::Console { vat, source, level, text } => self.console(*vat, source, level, text),
+            Event::DeviceThrew { device, method, why } => self.device_threw(device, method, why),
             Event::UpgradeFailed { vat, cause } => {
                 let cause = self.cause(*vat, cause);
                 let text = format!("the upgrade failed and is undone: {cause}");
@@ -154,6 +157,14 @@ impl Inner {
         self.write(vat, None, level, source, text);
     }
 
+    /// Tells why a call of a device failed. The vat itself is only told to look here.
+    fn device_threw(&mut self, device: &str, method: &str, why: &str) {
+        let Some(Running { vat, is_system, .. }) = self.running.clone() else { return };
+        // A vat of the system passes on why.
+        let level = if is_system { VatLevel::Debug } else { VatLevel::Warn };
+        self.tell(vat, None, level, &format!("device {device} failed in {method}: {why}"));
+    }
+
     fn is_system(&self, vat: VatId) -> bool {
         self.running.as_ref().is_some_and(|running| running.vat == vat && running.is_system)
     }
@@ -173,7 +184,7 @@ impl Inner {
         let running = self.running.as_ref().filter(|running| running.vat == vat);
         let name = name.or(running.map(|running| running.name.as_str())).unwrap_or_default();
         let line = VatLine {
-            time: line::now(),
+            time_ms: line::now(),
             height: self.block.height(),
             crank: self.crank,
             vat: vat.to_string(),
@@ -188,5 +199,31 @@ impl Inner {
                 file.write(&line);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_call_of_a_device_is_told_with_its_cause() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vats.jsonl");
+        let log = VatLog::append(&path, Rotation { max_bytes: 1 << 20, keep: 1 }).unwrap();
+        for is_system in [false, true] {
+            let name = "lamp".to_owned();
+            let mut inner = log.inner();
+            inner.running = Some(Running { vat: VatId(7), name, is_system });
+            let why = "no such port";
+            inner.event(&Event::DeviceThrew { device: "bridge", method: "callOutbound", why });
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<VatLine> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let told = "device bridge failed in callOutbound: no such port";
+        assert!(lines.iter().all(|line| (line.vat.as_str(), line.text.as_str()) == ("v7", told)));
+        let levels: Vec<VatLevel> = lines.iter().map(|line| line.level).collect();
+        assert_eq!(levels, [VatLevel::Warn, VatLevel::Debug]);
     }
 }

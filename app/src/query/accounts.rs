@@ -1,6 +1,6 @@
 //! Queries about the application's own state: parameters, accounts, uploads, results of messages.
 
-use capstan_abi::{CapData, Delivery, json::delivery_to_json};
+use capstan_abi::{Delivery, Resolution, json::delivery_to_json};
 use capstan_genesis::{Address, DENOM};
 use capstan_kernel::{
     ids::{Endpoint, KRef, RemoteId},
@@ -11,19 +11,21 @@ use capstan_kernel_ports::store::Read;
 use capstan_proto::{
     Answer, Handler,
     v1::{
-        self as proto, CreatedVat, MsgCreateVat, OutboxEntry, QueryAccountRequest,
-        QueryAccountResponse, QueryMessageResultRequest, QueryMessageResultResponse,
-        QueryOutboxRequest, QueryOutboxResponse, QueryParamsRequest, QueryParamsResponse,
-        QueryUploadRequest, QueryUploadResponse,
+        self as proto, CreatedVat, OutboxEntry, QueryAccountRequest, QueryAccountResponse,
+        QueryMessageResultRequest, QueryMessageResultResponse, QueryOutboxRequest,
+        QueryOutboxResponse, QueryParamsRequest, QueryParamsResponse, QueryUploadRequest,
+        QueryUploadResponse, SettledCall,
     },
 };
 use capstan_store::StateView;
-use prost::Name;
-use serde_json::Value;
 
 use super::{Answered, QueryError, QueryServer, args::parse, page::Page};
 use crate::{
-    records::{account, keys, results, uploads},
+    records::{
+        account, created, keys,
+        results::{self, MessageRecord},
+        uploads,
+    },
     tx::{TxHash, UploadId},
 };
 
@@ -76,6 +78,7 @@ impl Handler<QueryOutboxRequest> for QueryServer<'_> {
                     number,
                     delivery_json: delivery_to_json(&delivery).to_string(),
                     unanswered: is_unanswered(state, remote, &delivery)?,
+                    settles: settled_calls(state, remote, &delivery)?,
                 }))
             })?;
         let next = page.next(|last| last.number);
@@ -115,8 +118,13 @@ impl Handler<QueryMessageResultRequest> for QueryServer<'_> {
         };
         let value = view::settled(state, message.remote, &message.promise)?;
         let created_vat = match &value {
-            Some(value) if !value.rejected && message.type_url == MsgCreateVat::type_url() => {
-                created_vat(state, message.remote, &value.data)?
+            Some(value) if !value.rejected && message.creates_vat() => {
+                created::vat(state, message.remote, &value.data)?.map(|vat| CreatedVat {
+                    vat_id: vat.id.to_string(),
+                    root: vat.root,
+                    admin: vat.admin,
+                    meter: vat.meter,
+                })
             }
             _ => None,
         };
@@ -131,6 +139,8 @@ impl Handler<QueryMessageResultRequest> for QueryServer<'_> {
             value: value.map(|v| proto::CapData { body: v.data.body, slots: v.data.slots }),
             settled_height: message.settled.map_or(0, |settled| settled.height),
             created_vat,
+            target: message.target,
+            method: message.method,
         };
         Ok(Answer::about(answer, keys::result(&tx, index)))
     }
@@ -154,29 +164,20 @@ fn is_unanswered(
     ))
 }
 
-/// Decodes a factory's answer to createVat, `{root, adminNode, meter}`. The created vat is the one that exports the
-/// root.
-fn created_vat(
+/// Returns the account's messages that a notification answers.
+fn settled_calls(
     state: &StateView,
     remote: RemoteId,
-    data: &CapData,
-) -> Result<Option<CreatedVat>, QueryError> {
-    let fields =
-        data.body.strip_prefix('#').and_then(|json| serde_json::from_str::<Value>(json).ok());
-    let slot = |name: &str| {
-        let text = fields.as_ref()?.get(name)?.as_str()?.strip_prefix('$')?;
-        let index = text.split_once('.').map_or(text, |(index, _)| index);
-        data.slots.get(index.parse::<usize>().ok()?).cloned()
-    };
-    let Some(root) = slot("root") else { return Ok(None) };
-    let owner = match view::kref_of(state, Endpoint::Remote(remote), &root)? {
-        Some(KRef::Object(number)) => view::object(state, number)?.and_then(|object| object.owner),
-        _ => None,
-    };
-    Ok(owner.map(|vat| CreatedVat {
-        vat_id: vat.to_string(),
-        root,
-        admin: slot("adminNode").unwrap_or_default(),
-        meter: slot("meter").unwrap_or_default(),
-    }))
+    delivery: &Delivery,
+) -> Result<Vec<SettledCall>, QueryError> {
+    let Delivery::Notify { resolutions } = delivery else { return Ok(Vec::new()) };
+    let mut settled = Vec::new();
+    for Resolution { promise, .. } in resolutions {
+        if let Some((tx, index, message)) = results::of_promise(state, remote, promise)? {
+            let MessageRecord { target, method, .. } = message;
+            let (promise, tx_hash) = (promise.clone(), tx.to_string());
+            settled.push(SettledCall { promise, tx_hash, index, target, method });
+        }
+    }
+    Ok(settled)
 }

@@ -17,7 +17,7 @@ pub(super) struct ProtobufCall<'a>(pub(super) &'a [u8]);
 #[derive(Debug)]
 pub(super) struct JsonCall {
     pub(super) method: &'static Method,
-    /// Fields of the request by their JSON names.
+    /// Fields of the request by their names.
     fields: Map<String, Value>,
 }
 
@@ -69,12 +69,12 @@ impl JsonCall {
             matched.ok_or_else(|| QueryError::UnknownPath(path.to_owned()))?;
         let mut fields = Map::new();
         for (field, text) in variables {
-            fields.insert(field.json_name.to_owned(), value(field, text)?);
+            fields.insert(field.name.to_owned(), value(field, text)?);
         }
         for field in method.options() {
             // An option without a value counts as absent.
-            if let Some(text) = options.0.remove(field.json_name).filter(|text| !text.is_empty()) {
-                fields.insert(field.json_name.to_owned(), value(field, &text)?);
+            if let Some(text) = options.0.remove(field.name).filter(|text| !text.is_empty()) {
+                fields.insert(field.name.to_owned(), value(field, &text)?);
             }
         }
         match options.0.keys().next() {
@@ -184,7 +184,7 @@ mod tests {
             ("mailbox/peer?after=x", "", "not a number"),
             ("vats?limit=1&limit=2", "", "given twice"),
             ("vats?colour=red", "", "no option \"colour\""),
-            ("vats/v7?vatId=v8", "", "no option \"vatId\""),
+            ("vats/v7?vat_id=v8", "", "no option \"vat_id\""),
             ("vats", "{", "not JSON"),
             ("vats", "[1]", "JSON object"),
             ("vats", "{\"limit\":[1]}", "string or a number"),

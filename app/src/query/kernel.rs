@@ -19,6 +19,7 @@ use capstan_proto::{
         QueryRunQueueResponse,
     },
 };
+use capstan_store::StateView;
 
 use super::{
     Answered, QueryError, QueryServer,
@@ -154,6 +155,8 @@ impl Handler<QueryObjectRequest> for QueryServer<'_> {
             reachable: object.reachable,
             recognizable: object.recognizable,
             revoked: object.revoked,
+            former_owner: object.former.map(|former| former.to_string()).unwrap_or_default(),
+            owner_account: account_of(state, object.owner)?,
         };
         Ok(answer.into())
     }
@@ -177,15 +180,19 @@ impl Handler<QueryCListRequest> for QueryServer<'_> {
                 let after = last.map_or(&request.after, |last| &last.kref);
                 let entry = view::clist_after(state, endpoint, after)?;
                 let Some((kref, entry)) = entry else { return Ok(None) };
-                let owner = match kref {
-                    KRef::Object(number) => view::object(state, number)?.and_then(|it| it.owner),
+                let object = match kref {
+                    KRef::Object(number) => view::object(state, number)?,
                     _ => None,
                 };
+                let (owner, former) = object.map_or((None, None), |it| (it.owner, it.former));
+                let text = |it: Option<Endpoint>| it.map(|it| it.to_string()).unwrap_or_default();
                 Ok(Some(CListEntry {
                     kref: kref.to_string(),
                     eref: entry.vref,
                     reachable: entry.reachable,
-                    exporter: owner.map(|owner| owner.to_string()).unwrap_or_default(),
+                    exporter: text(owner),
+                    former_exporter: text(former),
+                    exporter_account: account_of(state, owner)?,
                 }))
             })?;
         let next = page.next(|last| last.kref.clone());
@@ -209,6 +216,12 @@ impl Handler<QueryMeterRequest> for QueryServer<'_> {
         };
         Ok(answer.into())
     }
+}
+
+/// Returns the address of an endpoint that is an account, or an empty text.
+fn account_of(state: &StateView, endpoint: Option<Endpoint>) -> Result<String, QueryError> {
+    let Some(Endpoint::Remote(remote)) = endpoint else { return Ok(String::new()) };
+    Ok(view::remote(state, remote)?.map(|remote| remote.address).unwrap_or_default())
 }
 
 /// Returns a meter's remaining computrons as text, `unlimited` for `None`.

@@ -11,7 +11,7 @@ use capstan_kernel_ports::VatId;
 use capstan_proto::{
     Handler,
     v1::{
-        FailedUpgrade, QueryVatRequest, QueryVatResponse, QueryVatStatsRequest,
+        CapData, FailedUpgrade, QueryVatRequest, QueryVatResponse, QueryVatStatsRequest,
         QueryVatStatsResponse, QueryVatsRequest, QueryVatsResponse, VatEnding,
     },
 };
@@ -60,7 +60,12 @@ impl Handler<QueryVatsRequest> for QueryServer<'_> {
 impl Handler<QueryVatRequest> for QueryServer<'_> {
     fn handle(&self, request: QueryVatRequest) -> Answered<QueryVatRequest> {
         let state = self.state;
-        Ok(describe(state, parse(&request.vat_id)?)?.into())
+        let vat = parse(&request.vat_id)?;
+        let parameters = view::parameters_of(state, vat)?.map(|data| CapData {
+            body: data.body,
+            slots: data.slots.iter().map(ToString::to_string).collect(),
+        });
+        Ok(QueryVatResponse { parameters, ..describe(state, vat)? }.into())
     }
 }
 
@@ -146,6 +151,7 @@ fn describe(state: &StateView, vat: VatId) -> Result<QueryVatResponse, QueryErro
             bundle_id: failed.bundle_id,
             cause: failed.cause,
         }),
+        parameters: None,
     })
 }
 

@@ -4,6 +4,7 @@ pub mod account;
 pub(crate) mod activity;
 pub(crate) mod bundles;
 pub(crate) mod chain;
+pub(crate) mod created;
 pub(crate) mod keys;
 pub(crate) mod record;
 pub mod results;

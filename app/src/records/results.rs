@@ -3,16 +3,18 @@
 //! The value itself lies in the account's outbox, in the kernel, until it is acknowledged.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_abi::Resolution;
 use capstan_genesis::{Address, Params};
 use capstan_kernel::ids::RemoteId;
 use capstan_kernel_ports::store::{Overlay, Read};
-
+use capstan_proto::v1::MsgCreateVat;
+use prost::Name;
 use tendermint_proto::v0_38::abci::Event;
 
 use crate::{
     events::event,
     fault::NodeFault,
-    records::{keys, record},
+    records::{created, keys, record},
     tx::TxHash,
 };
 
@@ -29,8 +31,19 @@ pub struct MessageRecord {
     pub remote: RemoteId,
     /// Result promise in the account's channel, `rp-N`.
     pub promise: String,
+    /// Object that the message was for, in the account's channel.
+    pub target: String,
+    /// Name of the method, cut to 64 bytes.
+    pub method: String,
     /// [`Settled`] state of the promise, or `None` while it is pending.
     pub settled: Option<Settled>,
+}
+
+impl MessageRecord {
+    /// Returns whether the message asks for a vat.
+    pub(crate) fn creates_vat(&self) -> bool {
+        self.type_url == MsgCreateVat::type_url()
+    }
 }
 
 /// Settlement of a result promise.
@@ -66,43 +79,68 @@ pub(crate) fn add(
     Ok(())
 }
 
-/// Records that a promise of a remote was settled. Returns the message that it answers, or `None` if no message is
-/// recorded for it.
+/// Records that a promise of a remote was settled. Returns the [`Event`] of the message that it answers, or `None` if
+/// no message is recorded for it.
 pub(crate) fn settle(
     state: &mut dyn Overlay,
     remote: RemoteId,
+    height: u64,
+    resolution: &Resolution,
+) -> Result<Option<Event>, NodeFault> {
+    let Some((tx, index, mut message)) = of_promise(state, remote, &resolution.promise)? else {
+        return Ok(None);
+    };
+    if message.settled.is_some() {
+        return Ok(None);
+    }
+    let settled = Settled { height, rejected: resolution.rejected };
+    message.settled = Some(settled);
+    record::set(state, &keys::result(&tx, index), &message)?;
+    let created = match message.creates_vat() && !settled.rejected {
+        true => created::vat(state, remote, &resolution.data)?,
+        false => None,
+    };
+    Ok(Some(resolved(&message, settled, (&tx, index), created.map(|vat| vat.id.to_string()))))
+}
+
+/// Returns the message whose result a promise of a remote is, or `None` if it is unknown or has expired.
+pub(crate) fn of_promise(
+    state: &(impl Read + ?Sized),
+    remote: RemoteId,
     promise: &str,
-    settled: Settled,
-) -> Result<Option<(TxHash, u32)>, NodeFault> {
+) -> Result<Option<(TxHash, u32, MessageRecord)>, NodeFault> {
     let by_promise = keys::result_of_promise(remote, promise);
     let Some((tx, index)) = record::get::<([u8; 32], u32)>(state, &by_promise)? else {
         return Ok(None);
     };
-    state.delete(&by_promise);
-    let (tx, key) = (TxHash(tx), keys::result(&TxHash(tx), index));
-    if let Some(mut message) = record::get::<MessageRecord>(state, &key)? {
-        message.settled = Some(settled);
-        record::set(state, &key, &message)?;
-    }
-    Ok(Some((tx, index)))
+    let tx = TxHash(tx);
+    Ok(get(state, &tx, index)?.map(|message| (tx, index, message)))
 }
 
-/// Returns the [`Event`] of a settled message.
-pub(crate) fn resolved(
-    account: String,
-    promise: String,
+/// Returns the name of a method as it is recorded.
+pub(crate) fn recorded_method(method: &str) -> String {
+    method[..method.floor_char_boundary(MAX_METHOD_BYTES)].to_owned()
+}
+
+/// Upper bound of a recorded method's name, in bytes.
+const MAX_METHOD_BYTES: usize = 64;
+
+/// Returns the [`Event`] of a settled message, with the id of the vat that it created.
+fn resolved(
+    message: &MessageRecord,
     settled: Settled,
-    tx: &TxHash,
-    index: u32,
+    (tx, index): (&TxHash, u32),
+    vat: Option<String>,
 ) -> Event {
     let status = if settled.rejected { "rejected" } else { "fulfilled" };
-    let attributes = [
-        ("account", account),
-        ("promise", promise),
+    let mut attributes = vec![
+        ("account", message.account.to_string()),
+        ("promise", message.promise.clone()),
         ("status", status.to_owned()),
         ("tx_hash", tx.to_string()),
         ("message_index", index.to_string()),
     ];
+    attributes.extend(vat.map(|id| ("vat_id", id)));
     event("message.resolved", &attributes)
 }
 

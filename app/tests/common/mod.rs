@@ -360,7 +360,7 @@ pub fn provisioned(chain: &mut Chain, client: &mut Client) -> String {
     let tx = client.tx(vec![client.install(MODULE)]);
     chain.ok(tx);
     let outbox = chain.json(&format!("accounts/{}/outbox", client.address()));
-    let delivery = outbox["entries"][0]["deliveryJson"].as_str().unwrap();
+    let delivery = outbox["entries"][0]["delivery_json"].as_str().unwrap();
     let delivery: serde_json::Value = serde_json::from_str(delivery).unwrap();
     assert_eq!(delivery[0], "notify");
     delivery[1][0][2]["slots"][0].as_str().unwrap().to_owned()

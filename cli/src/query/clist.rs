@@ -7,6 +7,7 @@ use capstan_client::{Address, CapData, Delivery, Resolution};
 use serde_json::Value;
 
 use super::{Asker, MAX_PAGE, Page};
+use crate::{Common, keys};
 
 const COLUMNS: [&str; 3] = ["kref", "eref", "reachable"];
 const OBJECT_COLUMNS: [&str; 4] = ["kref", "eref", "reachable", "exporter"];
@@ -14,6 +15,9 @@ const ACCOUNT_COLUMNS: [&str; 6] = ["kref", "eref", "reachable", "exporter", "in
 
 /// The kernel's label for objects whose interface it does not know.
 const NO_NAME: &str = "Alleged: undefined";
+
+/// The beginning of what liveslots calls an object of another vat whose interface it was not told: `presence o-69`.
+const PRESENCE: &str = "Alleged: presence o";
 
 /// A reference as an entry of the outbox mentions it.
 struct Mention {
@@ -28,6 +32,7 @@ impl Asker {
     /// what was not acknowledged.
     pub(super) fn clist(
         &self,
+        common: &Common,
         endpoint: &str,
         account: Option<&Address>,
         page: &Page,
@@ -37,8 +42,7 @@ impl Asker {
         let mentions = account.map(|account| self.mentions(account)).transpose()?;
         let mut names = BTreeMap::new();
         for entry in answer["entries"].as_array_mut().into_iter().flatten() {
-            let exporter = entry["exporter"].as_str().unwrap_or_default();
-            let named = self.named(exporter, &mut names)?;
+            let named = self.exporter(common, entry, &mut names)?;
             let eref = entry["eref"].as_str().unwrap_or_default();
             if let Some(mentions) = &mentions {
                 let found = mentions.get(eref);
@@ -60,19 +64,33 @@ impl Asker {
         self.print_list(&answer, "entries", columns)
     }
 
-    /// Returns an endpoint with the name of its vat, such as `v7 counter`.
-    fn named(
+    /// Returns the exporter of an entry for people: `v7 counter`, `v7 counter (ended)`, or `r2 bob`.
+    fn exporter(
         &self,
-        endpoint: &str,
+        common: &Common,
+        entry: &Value,
         names: &mut BTreeMap<String, String>,
     ) -> anyhow::Result<String> {
-        if !endpoint.starts_with('v') || self.output.is_json() {
+        let text = |name: &str| entry[name].as_str().unwrap_or_default();
+        let endpoint = match text("exporter") {
+            "" => text("former_exporter"),
+            exporter => exporter,
+        };
+        if self.output.is_json() || endpoint.is_empty() {
             return Ok(endpoint.to_owned());
         }
         if let Some(known) = names.get(endpoint) {
             return Ok(known.clone());
         }
-        let named = format!("{endpoint} {}", self.client.vat(endpoint)?.name).trim_end().to_owned();
+        let name = match text("exporter_account") {
+            "" if endpoint.starts_with('v') => {
+                let vat = self.client.vat(endpoint)?;
+                let ended = if vat.ending.is_some() { " (ended)" } else { "" };
+                format!("{}{ended}", vat.name)
+            }
+            address => keys::name_of(common, address)?.unwrap_or_else(|| address.to_owned()),
+        };
+        let named = format!("{endpoint} {}", name.trim()).trim_end().to_owned();
         names.insert(endpoint.to_owned(), named.clone());
         Ok(named)
     }
@@ -141,6 +159,7 @@ fn collect(value: &Value, interfaces: &mut BTreeMap<usize, String>) {
             let slot = text.strip_prefix('$').and_then(|rest| rest.split_once('.'));
             if let Some((index, interface)) = slot
                 && interface != NO_NAME
+                && !interface.starts_with(PRESENCE)
                 && let Ok(index) = index.parse()
             {
                 interfaces.entry(index).or_insert_with(|| interface.to_owned());
@@ -181,6 +200,10 @@ mod tests {
                 5,
                 r##"["message","ro+1",{"methargs":{"body":"no json","slots":["ro-53"]},"result":null}]"##,
             ),
+            (
+                6,
+                r##"["message","ro+1",{"methargs":{"body":"#[\"hi\",[\"$0.Alleged: presence o-69\"]]","slots":["ro-54"]},"result":null}]"##,
+            ),
         ] {
             mention(number, &delivery_from_json(json.as_bytes()).unwrap(), &mut mentions);
         }
@@ -194,6 +217,7 @@ mod tests {
                 ("ro-51", "Alleged: counter", "entry 3: call of ro+1.hello"),
                 ("ro-52", "", "entry 4: answer of rp+3"),
                 ("ro-53", "", "entry 5: call of ro+1"),
+                ("ro-54", "", "entry 6: call of ro+1.hi"),
                 ("rp-60", "", "entry 3: result of a call of ro+1.hello"),
                 ("rp-7", "", "entry 3: call of ro+1.hello"),
             ]

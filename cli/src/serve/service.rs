@@ -192,7 +192,8 @@ impl Service {
     }
 
     /// Hands an entry of the outbox to the object.
-    fn take(&mut self, OutboxEntry { number, delivery }: OutboxEntry) -> anyhow::Result<()> {
+    fn take(&mut self, entry: OutboxEntry) -> anyhow::Result<()> {
+        let (number, delivery) = (entry.number, &entry.delivery);
         let record = &mut self.journal.record;
         // Somebody else acknowledged what lies between.
         if self.seen == record.acknowledged {
@@ -204,7 +205,7 @@ impl Service {
         if record.done.contains(&number) || record.answers.contains_key(&number) {
             return Ok(());
         }
-        match call_of(number, &delivery) {
+        match call_of(&entry) {
             Some(call) => {
                 if let Err((call, why)) = self.calls.add(number, call) {
                     self.journal.record.started.insert(number, call.promise);
@@ -213,7 +214,7 @@ impl Service {
             }
             None => drop(record.done.insert(number)),
         }
-        let delivery = delivery_to_json(&delivery);
+        let delivery = delivery_to_json(delivery);
         self.node.tell(&json!({"t": "entry", "entry": number, "delivery": delivery}))?;
         self.begin()
     }
@@ -370,16 +371,18 @@ impl Service {
 }
 
 /// Returns the call of an entry, unless it is another one.
-fn call_of(number: u64, delivery: &Delivery) -> Option<Call> {
-    let Delivery::Message { target, message } = delivery else { return None };
-    let mut record = outbox::record(number, delivery);
+fn call_of(entry: &OutboxEntry) -> Option<Call> {
+    let Delivery::Message { target, message } = &entry.delivery else { return None };
+    // That it waits for its answer is why it is here.
+    let entry = OutboxEntry { unanswered: false, ..entry.clone() };
+    let mut record = outbox::record(&entry);
     // The fields say the same.
     record["delivery"].take();
     Some(Call {
         // One that is no text is refused before it runs.
         method: record["method"].as_str().unwrap_or_default().to_owned(),
         object: (target != ROOT).then(|| target.clone()),
-        text: format!("call: {}", outbox::line(number, delivery)),
+        text: format!("call: {}", outbox::line(&entry)),
         record,
         // The program holds it, too.
         bytes: 3 * message.methargs.body.len(),

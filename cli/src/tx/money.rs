@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use capstan_client::{Client, ClientError, Deadline, MessageResult, proto};
 use serde_json::{Value, json};
-use tendermint::abci::Event;
 
 use super::Sender;
+use crate::events::attribute;
 
 /// Bytes of the heap of an ordinary JavaScript vat at its first snapshots, with classes of exos, rounded up.
 const SMALL_HEAP_BYTES: u64 = 2_400_000;
@@ -81,12 +81,6 @@ impl Sender {
         };
         self.answered_by_admin(result, admin, Some(more))
     }
-}
-
-/// Returns the value of an event's attribute, or an empty text.
-pub(super) fn attribute(event: &Event, key: &str) -> String {
-    let found = event.attributes.iter().find(|a| a.key_str().is_ok_and(|found| found == key));
-    found.and_then(|a| a.value_str().ok()).unwrap_or_default().to_owned()
 }
 
 /// Returns the meters of the vats that were terminated in the blocks from the message to its answer. There is one, unless

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use capstan_client::{Client, ClientError, MessageResult};
 
 use super::Sender;
-use super::money::attribute;
+use crate::events::attribute;
 
 /// Upper bound of the blocks that are searched for the event.
 const MAX_BLOCKS: u64 = 100;

@@ -6,6 +6,7 @@
 pub mod gateway;
 pub mod guide;
 pub mod h2;
+pub mod names;
 pub mod serve;
 
 use std::collections::BTreeSet;
@@ -47,11 +48,14 @@ pub struct Dev {
 }
 
 impl Done {
-    /// The standard output, which must be one line of JSON, of a command that succeeded.
+    /// The standard output, which must be one line of JSON with names in snake case, of a command that succeeded.
     pub fn json(&self) -> Value {
         assert_eq!(self.code, 0, "{self:?}");
         assert_eq!(self.stdout.trim_end().lines().count(), 1, "{self:?}");
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+        let value: Value =
+            serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        assert_eq!(names::misnamed(&value), [] as [&str; 0], "{self:?}");
+        value
     }
 
     /// That the command failed with this code and said this.

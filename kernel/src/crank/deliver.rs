@@ -313,6 +313,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         options: &DynamicOptions,
     ) -> Result<CrankResults> {
         let config = options.config(bundle_id, self.host.engine());
+        self.state.creating = config.name.clone().map(|name| (vat, name));
         self.state.add_vat(vat, &config)?;
         let mut results = self.start_vat(vat, parameters)?;
         results.created = true;

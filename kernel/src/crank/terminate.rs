@@ -47,8 +47,12 @@ impl State<'_> {
             true => Some(self.vat_config(vat)?),
             false => None,
         };
-        let name = config.as_ref().and_then(|config| config.name.as_deref());
-        self.log(Event::Terminate { vat, name, kind, info });
+        let created = self.creating.take_if(|(created, _)| *created == vat);
+        let name = match &config {
+            Some(config) => config.name.clone(),
+            None => created.map(|(_, name)| name),
+        };
+        self.log(Event::Terminate { vat, name: name.as_deref(), kind, info });
         self.stopped.push(vat);
         self.note_stop(vat)?;
         let Some(config) = config else { return Ok(false) };

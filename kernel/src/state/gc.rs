@@ -146,6 +146,7 @@ impl State<'_> {
                 return Err(inconsistent(format!("export {kref} is not owned by {owner}")));
             }
             object.owner = None;
+            object.former = Some(owner);
             self.put_object(kref, object)?;
         }
         if let Some(entry) = self.clist_entry(owner, kref)? {

@@ -113,6 +113,8 @@ pub(crate) struct State<'a> {
     pub(crate) snapshot_pages: Option<u64>,
     /// The source that a host loads for this crank, whether it is undone or not.
     pub(crate) loaded_source: Option<LoadedSource>,
+    /// The vat that the crank creates, with its name, whether that is undone or not.
+    pub(crate) creating: Option<(VatId, String)>,
     /// The reason why the kernel stops once this crank is complete. The crank is completed so that the state
     /// shows what led to it. The block is never committed.
     pub(crate) pending_panic: Option<KernelPanic>,
@@ -186,6 +188,7 @@ impl<'a> State<'a> {
             ended_meter: None,
             snapshot_pages: None,
             loaded_source: None,
+            creating: None,
             pending_panic: None,
             archive: false,
             engine: Hash::default(),

@@ -19,6 +19,8 @@ use crate::{
 pub struct Object {
     /// The [`Endpoint`] that exports it, or `None` for an orphan.
     pub owner: Option<Endpoint>,
+    /// The [`Endpoint`] that exported an orphan. `None` if there is an owner.
+    pub former: Option<Endpoint>,
     /// The number of strong holders.
     pub reachable: u64,
     /// The number of those who could recognize it, strong holders included.
@@ -30,15 +32,20 @@ pub struct Object {
 /// The bits of a record's first byte.
 const OWNED: u8 = 1;
 const REVOKED: u8 = 2;
+const ORPHANED: u8 = 4;
 
-// The first byte says whether there is an owner and whether the object was revoked, so that the flag takes no room.
+// The first byte says whose the endpoint is and whether the object was revoked, so that the flags take no room.
 impl BorshSerialize for Object {
     fn serialize<W: Write>(&self, writer: &mut W) -> io::Result<()> {
-        let owned = if self.owner.is_some() { OWNED } else { 0 };
+        let (whose, endpoint) = match (self.owner, self.former) {
+            (Some(owner), _) => (OWNED, Some(owner)),
+            (None, Some(former)) => (ORPHANED, Some(former)),
+            (None, None) => (0, None),
+        };
         let revoked = if self.revoked { REVOKED } else { 0 };
-        (owned | revoked).serialize(writer)?;
-        if let Some(owner) = &self.owner {
-            owner.serialize(writer)?;
+        (whose | revoked).serialize(writer)?;
+        if let Some(endpoint) = endpoint {
+            endpoint.serialize(writer)?;
         }
         self.reachable.serialize(writer)?;
         self.recognizable.serialize(writer)
@@ -53,16 +60,18 @@ pub(crate) fn is_revoked(record: &[u8]) -> bool {
 impl BorshDeserialize for Object {
     fn deserialize_reader<R: Read>(reader: &mut R) -> io::Result<Self> {
         let flags = u8::deserialize_reader(reader)?;
-        if flags & !(OWNED | REVOKED) != 0 {
+        let (whose, others) = (flags & (OWNED | ORPHANED), flags & !(OWNED | ORPHANED | REVOKED));
+        if whose == OWNED | ORPHANED || others != 0 {
             let text = format!("{flags} are not the flags of an object");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
-        let owner = match flags & OWNED {
+        let endpoint = match whose {
             0 => None,
             _ => Some(Endpoint::deserialize_reader(reader)?),
         };
         Ok(Self {
-            owner,
+            owner: endpoint.filter(|_| whose == OWNED),
+            former: endpoint.filter(|_| whose == ORPHANED),
             reachable: u64::deserialize_reader(reader)?,
             recognizable: u64::deserialize_reader(reader)?,
             revoked: flags & REVOKED != 0,
@@ -73,20 +82,24 @@ impl BorshDeserialize for Object {
 impl State<'_> {
     /// A new object of `owner`, held by nobody yet.
     pub(crate) fn add_object(&mut self, owner: Endpoint) -> Result<KRef> {
-        self.allocate_object(Some(owner))
+        self.allocate_object(Some(owner), None)
     }
 
-    /// A new object that nobody exports, looked at when the crank is over.
-    fn add_orphan(&mut self) -> Result<KRef> {
-        let kref = self.allocate_object(None)?;
+    /// A new object that nobody exports any more, looked at when the crank is over.
+    fn add_orphan(&mut self, former: Endpoint) -> Result<KRef> {
+        let kref = self.allocate_object(None, Some(former))?;
         self.maybe_free.add(kref);
         Ok(kref)
     }
 
-    fn allocate_object(&mut self, owner: Option<Endpoint>) -> Result<KRef> {
+    fn allocate_object(
+        &mut self,
+        owner: Option<Endpoint>,
+        former: Option<Endpoint>,
+    ) -> Result<KRef> {
         let number = self.globals().next_object;
         self.globals_mut().next_object += 1;
-        let object = Object { owner, reachable: 0, recognizable: 0, revoked: false };
+        let object = Object { owner, former, reachable: 0, recognizable: 0, revoked: false };
         self.put(&keys::object(number), &object)?;
         self.stats.kernel_objects.inc();
         Ok(KRef::Object(number))
@@ -110,7 +123,7 @@ impl State<'_> {
         for (kref, replacement) in &mut replaced {
             *replacement = match kref {
                 KRef::Promise(_) => self.add_rejected(Rejection::vat_terminated(vat))?,
-                _ => self.add_orphan()?,
+                _ => self.add_orphan(Endpoint::Vat(vat))?,
             };
         }
         let slot = |kref: &KRef| replaced.get(kref).copied().unwrap_or(*kref);

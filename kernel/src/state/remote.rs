@@ -3,6 +3,8 @@
 //! An account holds what its c-list holds. Deliveries to it go to its outbox, numbered, until the account
 //! acknowledges them.
 
+use std::collections::BTreeSet;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{CapData, Delivery, Message, Resolution};
 
@@ -76,6 +78,9 @@ const REJECTED: &str = "Message rejected:";
 
 /// The rule for data that refers to device nodes. What a device answers lies within a vat's delivery, and an account has none.
 pub(crate) const NO_DEVICE_NODES: &str = "an account is given no device nodes";
+
+/// The beginning of the reason why an account cannot settle a promise.
+const NOT_DECIDED: &str = "is not a promise that this account may resolve";
 
 /// Returns the size of a call, for [`Calls::bytes`].
 fn call_bytes<R>(methargs: &CapData<R>) -> u64 {
@@ -254,22 +259,22 @@ impl State<'_> {
     ) -> std::result::Result<(), RemoteError> {
         let endpoint = Endpoint::Remote(remote);
         let mut translated: Vec<Resolution<KRef>> = Vec::with_capacity(resolutions.len());
-        let mut settled = std::collections::BTreeSet::new();
+        let mut settled = BTreeSet::new();
         // What it decides without having exported it is the result of a call.
         let answered =
             resolutions.iter().filter(|one| one.promise.starts_with("rp-")).count() as u64;
+        let named: BTreeSet<String> =
+            resolutions.iter().flat_map(|one| one.data.slots.iter().cloned()).collect();
         for Resolution { promise: rref, rejected, data } in resolutions {
-            // What was settled has left the c-list.
-            if rref.starts_with("rp-") && self.clist_kref(endpoint, &rref)?.is_none() {
-                let text = format!("{rref} is not a promise that this account may resolve");
-                return Err(RemoteError::Reference(text));
+            if self.clist_kref(endpoint, &rref)?.is_none() && !named.contains(&rref) {
+                return Err(self.not_decided(remote, &rref)?);
             }
             let promise = self.to_kernel(endpoint, &rref, Use::Mention)?;
             let decided = matches!(promise, KRef::Promise(_))
                 && self.unresolved(promise)?.is_some_and(|u| u.decider == Some(endpoint))
                 && settled.insert(promise);
             if !decided {
-                let text = format!("{rref} is not a promise that this account may resolve");
+                let text = format!("{rref} {NOT_DECIDED}: another decides it, or it is settled");
                 return Err(RemoteError::Reference(text));
             }
             let data = self.data_to_kernel(endpoint, data)?;
@@ -292,6 +297,23 @@ impl State<'_> {
         Ok(self.resolve(translated, None)?)
     }
 
+    /// Returns the error for a promise that is not in the remote's c-list, which what was settled has left.
+    fn not_decided(&self, remote: RemoteId, rref: &str) -> Result<RemoteError> {
+        let number = |prefix: &str| rref.strip_prefix(prefix)?.parse::<u64>().ok();
+        let next = self.remote(remote)?.imports.promise;
+        let why = match (number("rp-"), number("rp+")) {
+            (Some(number), _) if (ImportIds::VAT.promise..next).contains(&number) => {
+                "it is settled already"
+            }
+            (Some(_), _) => "the account was never told of it",
+            (None, Some(_)) => {
+                "the account has passed it to nobody, or it is settled already; a message or an answer passes it first"
+            }
+            (None, None) => "a promise is written rp-N or rp+N",
+        };
+        Ok(RemoteError::Reference(format!("{rref} {NOT_DECIDED}: {why}")))
+    }
+
     /// Lets go of imported objects for good. Its factory comes again with the next [`State::provision`].
     pub(crate) fn remote_drop(
         &mut self,
@@ -300,6 +322,10 @@ impl State<'_> {
     ) -> std::result::Result<(), RemoteError> {
         let endpoint = Endpoint::Remote(remote);
         for rref in rrefs {
+            if self.clist_kref(endpoint, rref)?.is_none() {
+                let text = format!("{rref} is not held by this account (any more)");
+                return Err(RemoteError::Reference(text));
+            }
             let kref = self.to_kernel(endpoint, rref, Use::Collect)?;
             if !rref.starts_with("ro-") || !matches!(kref, KRef::Object(_)) {
                 let text = format!("{rref} is not an imported object of this account");

@@ -160,7 +160,7 @@ pub enum Event<'a> {
     Terminate {
         /// The vat.
         vat: VatId,
-        /// Its name. `None` if it has none, or if its creation is undone.
+        /// Its name, also if its creation is undone. `None` if it has none.
         name: Option<&'a str>,
         /// The way in which it ended.
         kind: EndKind,

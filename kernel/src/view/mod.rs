@@ -36,7 +36,8 @@ pub use subclusters::{
     subcluster, subcluster_key, subcluster_of, subclusters_after, system_subcluster,
 };
 pub use vats::{
-    failed_upgrade, heap_bytes, heap_image, vat_by_name, vat_config, vat_parameters, vat_state,
+    failed_upgrade, heap_bytes, heap_image, parameters_of, vat_by_name, vat_config, vat_parameters,
+    vat_state,
 };
 
 pub use crate::state::vat::{VatCounts, all_vats as vats, live_vats};

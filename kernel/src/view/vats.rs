@@ -3,6 +3,7 @@
 use capstan_kernel_ports::{VatId, host::HeapImage, store::Read};
 
 use crate::{
+    capdata::KernelData,
     error::Result,
     ids::KRef,
     state::{
@@ -21,6 +22,12 @@ pub fn vat_by_name(state: &(impl Read + ?Sized), name: &str) -> Result<Option<Va
 /// Returns the [`VatConfig`] of a vat, or `None` if it never was.
 pub fn vat_config(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<VatConfig>> {
     get_record(state, &keys::vat_config(vat))
+}
+
+/// Returns the parameters that a vat was started or upgraded with, or `None` if there are none.
+pub fn parameters_of(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<KernelData>> {
+    let parameters = get_record::<KernelData>(state, &keys::vat_parameters(vat))?;
+    Ok(parameters.filter(|parameters| !parameters.body.is_empty()))
 }
 
 /// Returns what the parameters of a vat refer to, which the vat's record holds.

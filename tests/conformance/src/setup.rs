@@ -39,6 +39,7 @@ pub fn kernel_config(scenario: &Scenario, bundles: &Bundles) -> Result<KernelCon
     let bytes = bundles.values().filter(|(id, _)| at_genesis.contains(&id)).cloned().collect();
     let devices = config.devices.iter();
     Ok(KernelConfig {
+        parameter_roots: Default::default(),
         bootstrap: Some(config.bootstrap.clone()),
         pin_bootstrap_root: config.pin_bootstrap_root,
         provisioner: None,

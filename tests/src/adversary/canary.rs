@@ -44,7 +44,7 @@ impl Canary {
             computrons: 100_000_000,
         };
         let vat = self.asked(twins, TxBuilder::new().message(&message), "createVat");
-        let root = vat["createdVat"]["root"].as_str().expect("a vat has a root").to_owned();
+        let root = vat["created_vat"]["root"].as_str().expect("a vat has a root").to_owned();
         let counted = self.asks(twins, &root, "increment", "#[]");
         assert_eq!(counted["value"]["body"], "#\"+1\"", "the canary's vat answers");
         let name = format!("canary{}", self.rounds);
@@ -58,7 +58,7 @@ impl Canary {
         let woken = self.asks(twins, &self.timer.clone(), "delay", "#[\"+3\"]");
         assert_eq!(woken["status"], "fulfilled", "{woken}");
         let admin =
-            vat["createdVat"]["admin"].as_str().expect("a vat has an admin object").to_owned();
+            vat["created_vat"]["admin"].as_str().expect("a vat has an admin object").to_owned();
         let ended = self.asks(twins, &admin, "terminateWithFailure", "#[\"enough\"]");
         assert_eq!(ended["status"], "fulfilled", "{ended}");
     }

@@ -150,7 +150,7 @@ impl Siege {
         let expected = std::mem::take(&mut self.expected);
         for (index, wasm, path) in expected {
             let Some(answer) = self.twins.json(&path) else { continue };
-            match (answer["status"].as_str(), answer["createdVat"]["root"].as_str()) {
+            match (answer["status"].as_str(), answer["created_vat"]["root"].as_str()) {
                 (Some("pending"), _) => self.expected.push((index, wasm, path)),
                 (_, Some(root)) => self.attackers[index].has_vat(wasm, root),
                 _ => {}
@@ -254,7 +254,7 @@ fn genesis(profile: Profile) -> Genesis {
 fn system(twins: &Twins) -> Vec<(String, String)> {
     let vats = twins.json("vats").unwrap();
     let named = |vat: &serde_json::Value| {
-        (vat["vatId"].as_str().unwrap().to_owned(), vat["name"].as_str().unwrap().to_owned())
+        (vat["vat_id"].as_str().unwrap().to_owned(), vat["name"].as_str().unwrap().to_owned())
     };
     let system: Vec<_> = vats["vats"].as_array().unwrap().iter().map(named).collect();
     let names: Vec<_> = system.iter().map(|(_, name)| name.as_str()).collect();

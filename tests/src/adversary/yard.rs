@@ -112,7 +112,7 @@ impl Yard {
             ..MsgCreateVat::default()
         };
         let answer = self.tx(account, TxBuilder::new().message(&create));
-        let part = |name: &str| answer["createdVat"][name].as_str().map(str::to_owned);
+        let part = |name: &str| answer["created_vat"][name].as_str().map(str::to_owned);
         let parts = part("root").zip(part("admin"));
         parts.unwrap_or_else(|| panic!("no vat was made: {answer}"))
     }

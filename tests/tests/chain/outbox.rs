@@ -77,7 +77,7 @@ fn a_follower_gives_each_entry_once_over_cuts_and_restarts() {
     let vat = alice.create_vat(&CreateVat::new(&counter.id)).unwrap();
     let mut numbers = Vec::new();
     let mut take = |follower: &mut capstan_client::OutboxFollower| {
-        let OutboxEntry { number, delivery } = follower.next_before(soon()).unwrap().unwrap();
+        let OutboxEntry { number, delivery, .. } = follower.next_before(soon()).unwrap().unwrap();
         numbers.push(number);
         assert!(matches!(delivery, Delivery::Notify { .. }), "{delivery:?}");
     };

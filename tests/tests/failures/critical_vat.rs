@@ -277,7 +277,7 @@ fn a_deadly_message_on_the_queue_is_dropped_by_agreement() {
     let stands = node.app.info(RequestInfo::default());
     let request = RequestQuery { path: "kernel/run-queue".to_owned(), ..RequestQuery::default() };
     let queue: serde_json::Value = serde_json::from_slice(&node.app.query(request).value).unwrap();
-    let events = ["runQueue", "acceptanceQueue"].map(|name| queue[name].as_array().unwrap());
+    let events = ["run_queue", "acceptance_queue"].map(|name| queue[name].as_array().unwrap());
     let deadly = events.into_iter().flatten().find(|event| event.to_string().contains("die"));
     let deadly: serde_json::Value =
         serde_json::from_str(deadly.unwrap().as_str().unwrap()).unwrap();

@@ -361,9 +361,10 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       // A vat that fails to start is reported here, not by newVatCallback.
       if (pendingVats.has(vatID)) {
         settleNewVat(vatID, { error: info });
+        return;
       }
       if (!managedVats.has(vatID)) {
-        console.log(`static or unknown vat ${vatID} terminated`);
+        console.log(`vat ${vatID} ended, which vatAdmin did not create: it came with the genesis document or a subcluster`);
         return;
       }
       const settleEnd = takeEnd(vatID);

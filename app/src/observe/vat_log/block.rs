@@ -72,9 +72,9 @@ fn left_out(line: VatLine) -> VatLine {
 mod tests {
     use super::*;
 
-    fn line(vat: &str, time: f64, text: &str) -> VatLine {
+    fn line(vat: &str, time_ms: u64, text: &str) -> VatLine {
         VatLine {
-            time,
+            time_ms,
             height: 7,
             crank: 3,
             vat: vat.to_owned(),
@@ -85,8 +85,8 @@ mod tests {
         }
     }
 
-    fn told(lines: &mut BlockLines, time: f64, texts: &[&str]) -> Vec<String> {
-        let admitted = texts.iter().flat_map(|text| lines.admit(line("v3", time, text)));
+    fn told(lines: &mut BlockLines, time_ms: u64, texts: &[&str]) -> Vec<String> {
+        let admitted = texts.iter().flat_map(|text| lines.admit(line("v3", time_ms, text)));
         admitted.map(|line| line.text).collect()
     }
 
@@ -94,19 +94,19 @@ mod tests {
     fn a_block_that_is_executed_again_tells_only_what_is_new() {
         let mut lines = BlockLines::default();
         lines.begin(7);
-        assert_eq!(told(&mut lines, 1.0, &["a", "a", "b"]), ["a", "a", "b"]);
+        assert_eq!(told(&mut lines, 1, &["a", "a", "b"]), ["a", "a", "b"]);
         lines.begin(7);
-        assert_eq!(told(&mut lines, 2.0, &["a", "a", "b", "c"]), ["c"]);
+        assert_eq!(told(&mut lines, 2, &["a", "a", "b", "c"]), ["c"]);
         lines.begin(7);
-        assert_eq!(told(&mut lines, 3.0, &["a", "x", "b"]), ["x", "b"]);
+        assert_eq!(told(&mut lines, 3, &["a", "x", "b"]), ["x", "b"]);
         lines.begin(8);
-        assert_eq!(told(&mut lines, 4.0, &["a"]), ["a"]);
-        let mut lines = BlockLines::executed(9, [line("v3", 1.0, "a")].into());
+        assert_eq!(told(&mut lines, 4, &["a"]), ["a"]);
+        let mut lines = BlockLines::executed(9, [line("v3", 1, "a")].into());
         lines.begin(9);
-        assert_eq!(told(&mut lines, 5.0, &["a", "b"]), ["b"]);
-        let mut lines = BlockLines::executed(9, [line("v3", 1.0, "a")].into());
+        assert_eq!(told(&mut lines, 5, &["a", "b"]), ["b"]);
+        let mut lines = BlockLines::executed(9, [line("v3", 1, "a")].into());
         lines.begin(10);
-        assert_eq!(told(&mut lines, 5.0, &["a", "b"]), ["a", "b"]);
+        assert_eq!(told(&mut lines, 5, &["a", "b"]), ["a", "b"]);
     }
 
     #[test]
@@ -115,16 +115,16 @@ mod tests {
         lines.begin(7);
         let long = "x".repeat(4_000);
         let admitted: Vec<VatLine> =
-            (0..1_000).flat_map(|_| lines.admit(line("v3", 1.0, &long))).collect();
+            (0..1_000).flat_map(|_| lines.admit(line("v3", 1, &long))).collect();
         let bytes: usize = admitted.iter().map(VatLine::bytes).sum();
         assert!((MAX_VAT_BYTES - 5_000..=MAX_VAT_BYTES + 5_000).contains(&bytes), "{bytes}");
         assert!(admitted.last().unwrap().text.contains("left out"));
         assert_eq!(admitted.iter().filter(|line| line.text.contains("left out")).count(), 1);
-        assert_eq!(lines.admit(line("v4", 1.0, "still there")).len(), 1);
-        let end = VatLine { source: super::super::KERNEL.to_owned(), ..line("v3", 1.0, "ended") };
+        assert_eq!(lines.admit(line("v4", 1, "still there")).len(), 1);
+        let end = VatLine { source: super::super::KERNEL.to_owned(), ..line("v3", 1, "ended") };
         assert_eq!(lines.admit(end).len(), 1);
         let all: usize = (5..2_000)
-            .flat_map(|vat| lines.admit(line(&format!("v{vat}"), 1.0, &long)))
+            .flat_map(|vat| lines.admit(line(&format!("v{vat}"), 1, &long)))
             .map(|line| line.text.len())
             .sum();
         assert!(all <= MAX_BLOCK_BYTES + 1_000_000, "{all}");

@@ -2,11 +2,13 @@ use std::{fmt, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::frames::own_frames;
+
 /// A line of the log of vats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VatLine {
-    /// Seconds since 1970, by the node's clock.
-    pub time: f64,
+    /// Milliseconds since 1970, by the node's clock.
+    pub time_ms: u64,
     /// Height of the block. 0 is genesis.
     pub height: u64,
     /// Number of the crank.
@@ -60,9 +62,10 @@ impl fmt::Display for VatLevel {
     }
 }
 
-/// Returns the time in seconds since 1970. A clock before 1970 is wrong, but that is no reason to stop.
-pub(super) fn now() -> f64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+/// Returns the time in milliseconds since 1970. A clock before 1970 is wrong, but that is no reason to stop.
+pub(super) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl VatLine {
@@ -81,13 +84,13 @@ impl VatLine {
 
     /// Returns whether both tell the same, at whatever time.
     pub(super) fn is_again(&self, other: &Self) -> bool {
-        Self { time: other.time, ..self.clone() } == *other
+        Self { time_ms: other.time_ms, ..self.clone() } == *other
     }
 
-    /// Writes the line to the node's log.
+    /// Writes the line to the node's log, without the frames of libraries.
     pub(super) fn trace(&self) {
         let Self { height, crank, vat, name, .. } = self;
-        let message = self.message();
+        let message = own_frames(&self.message());
         macro_rules! at {
             ($level:ident) => {
                 tracing::$level!(target: "vat", height, crank, %vat, %name, message = %message)

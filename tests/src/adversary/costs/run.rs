@@ -100,7 +100,7 @@ impl<'a> Run<'a> {
         let vats = self.chain.json("vats?limit=1000").unwrap_or_default();
         let last =
             vats["vats"].as_array().and_then(|vats| vats.last().cloned()).unwrap_or_default();
-        self.vats.extend(last["vatId"].as_str().map(str::to_owned));
+        self.vats.extend(last["vat_id"].as_str().map(str::to_owned));
     }
 
     pub(super) fn named(&self, alias: &str) -> String {
@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
             (metered - self.metered()) * params.fees.per_mega_computron.0 as i128 / 1_000_000;
         self.cost.ucap = u64::try_from((fees + bought + spent).max(1)).unwrap();
         let heap =
-            |vat: &String| number(&self.chain.json(&format!("vats/{vat}/stats"))?["heapBytes"]);
+            |vat: &String| number(&self.chain.json(&format!("vats/{vat}/stats"))?["heap_bytes"]);
         self.cost.heaps = self.vats.iter().filter_map(heap).sum();
         let cranks = self.before.counted.saturating_sub(self.before.of_transactions(params));
         self.cost.paid_before = cranks + self.before.tx_bytes;
