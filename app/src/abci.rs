@@ -69,7 +69,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     fn info(&self, _request: RequestInfo) -> ResponseInfo {
         let committed = self.committed();
         let height = self.own_height(&committed);
-        let hash = if height == 0 { Vec::new() } else { committed.state.root().0.to_vec() };
+        let hash = if height == 0 { Vec::new() } else { committed.state.app_hash().0.to_vec() };
         ResponseInfo {
             data: "capstan".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -8,7 +8,7 @@ use std::{
 
 use capstan_kernel::{Kernel, NodeOptions, slog::Slog};
 use capstan_kernel_ports::host::VatHost;
-use capstan_store::{StateView, Store};
+use capstan_store::{Past, StateView, Store};
 use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
 
 use crate::{
@@ -114,6 +114,7 @@ impl<H> std::fmt::Debug for App<H> {
 struct Shared<H> {
     consensus: Mutex<Consensus<H>>,
     committed: RwLock<Arc<Committed>>,
+    past: Past,
     check: Mutex<CheckState>,
     watch: Watch,
     signatures: Arc<SignatureCache>,
@@ -153,7 +154,7 @@ impl<H: VatHost> App<H> {
         if let Some(slog) = &options.slog_file {
             slog.kernel_ready();
         }
-        let stage = Stage::Committed;
+        let (stage, past) = (Stage::Committed, store.past());
         let signatures = Arc::<SignatureCache>::default();
         Ok(Self(Arc::new(Shared {
             consensus: Mutex::new(Consensus {
@@ -175,6 +176,7 @@ impl<H: VatHost> App<H> {
             queries: options.queries,
             check: Mutex::new(CheckState::new(committed.clone(), signatures.clone())),
             signatures,
+            past,
             committed: RwLock::new(committed),
             on_fatal: options.on_fatal,
         })))
@@ -249,9 +251,10 @@ impl<H> App<H> {
         self.0.metrics.text(&self.committed())
     }
 
-    /// Answers a query from the last committed state.
+    /// Answers a query from the last committed state, or from that of an earlier height.
     pub fn answer_query(&self, request: &RequestQuery) -> ResponseQuery {
-        let answer = query::answer(&self.committed().state, self.0.queries, request);
+        let (state, past) = (&self.committed().state, &self.0.past);
+        let answer = query::answer(state, past, self.0.queries, request);
         self.0.metrics.answered(answer.value.len());
         answer
     }

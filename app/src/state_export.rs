@@ -93,7 +93,7 @@ pub fn export(state: &StateView, to: &Path) -> Result<Exported, StateExportError
     out.flush().and_then(|()| out.get_ref().sync_all()).map_err(fault)?;
     let from = FromState {
         height: state.height(),
-        root: state.root().to_string(),
+        root: state.app_hash().to_string(),
         bytes,
         sha256: hex::encode(hash.finalize()),
         uncritical: Vec::new(),
@@ -124,7 +124,7 @@ pub fn import(
     let fault = |source| StateExportError::Io { path: file.to_owned(), source };
     let mut root = [0; 32];
     hex::decode_to_slice(&from.root, &mut root).map_err(|error| other(error.to_string()))?;
-    let expected = Expected { height: from.height, root: Hash(root), local: true };
+    let expected = Expected { height: from.height, app_hash: Hash(root), local: true };
     let mut stream = BufReader::new(File::open(file).map_err(fault)?);
     let (mut hash, mut bytes) = (Sha256::new(), 0);
     let mut import = Import::begin(directory, options, expected)?;

@@ -3,10 +3,7 @@
 
 mod common;
 
-use capstan_app::query::{PROOF_PATH, PROOF_VALUE};
-use capstan_kernel_ports::Hash;
 use capstan_proto::{ErrorCode, v1 as proto};
-use capstan_store::{Proof, verify};
 use common::{Chain, Client, alice, bob, wasm_id};
 use cosmrs::proto::cosmos::{
     auth::v1beta1::{
@@ -24,7 +21,7 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 use sha2::{Digest, Sha256};
 use tendermint_abci::Application;
-use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
+use tendermint_proto::v0_38::abci::RequestQuery;
 
 const MODULE: &[u8] = b"some module";
 
@@ -46,11 +43,6 @@ fn protobuf<M: Message + Default>(chain: &Chain, method: &str, request: &impl Me
     let response = chain.query(&format!("/capstan.v1.Query/{method}"), &request.encode_to_vec());
     assert_eq!(response.code, 0, "{method}: {}", response.log);
     M::decode(response.value.as_ref()).unwrap()
-}
-
-fn proven(chain: &Chain, path: &str, data: &[u8]) -> ResponseQuery {
-    let data = data.to_vec().into();
-    chain.app.query(RequestQuery { path: path.to_owned(), data, height: 0, prove: true })
 }
 
 #[test]
@@ -247,30 +239,6 @@ fn cosmos_clients_find_their_accounts() {
 }
 
 #[test]
-fn answers_about_one_key_are_proven() {
-    let (chain, alice, tx) = chain();
-    let root = Hash(chain.hash().try_into().unwrap());
-    let hash = hex::encode_upper(Sha256::digest(&tx));
-    for path in
-        ["params".to_owned(), format!("accounts/{}", alice.address()), format!("txs/{hash}/1")]
-    {
-        let response = proven(&chain, &path, &[]);
-        assert_eq!(response.code, 0, "{path}: {}", response.log);
-        let ops = response.proof_ops.unwrap().ops;
-        assert_eq!((ops[0].r#type.as_str(), ops[1].r#type.as_str()), (PROOF_VALUE, PROOF_PATH));
-        let proof = Proof::from_bytes(&ops[1].data).unwrap();
-        let expected = Hash(Sha256::digest(&ops[0].data).into());
-        assert_eq!(verify(&proof, &root, &response.key), Ok(Some(expected)));
-        assert!(verify(&proof, &root, b"a.another").is_err());
-        // The raw value is what the path `store` gives.
-        let raw = proven(&chain, "store", &response.key);
-        assert_eq!(raw.value, ops[0].data);
-    }
-    let response = proven(&chain, "vats", &[]);
-    assert_eq!(response.code, 105, "{}", response.log);
-}
-
-#[test]
 fn questions_without_an_answer_say_why() {
     let (chain, ..) = chain();
     for (path, code, part) in [
@@ -303,12 +271,44 @@ fn questions_without_an_answer_say_why() {
     assert_eq!((response.code, response.codespace.as_str()), (6, "sdk"), "{}", response.log);
     let path = format!("accounts/{}/outbox", bob().address());
     assert_eq!(chain.query(&path, &[]).code, 0, "a fresh account has an empty outbox");
-    let old =
-        RequestQuery { path: "params".into(), height: chain.height - 1, ..Default::default() };
-    let response = chain.app.query(old);
-    assert_eq!(response.code, 104, "{}", response.log);
-    let now = RequestQuery { path: "params".into(), height: chain.height, ..Default::default() };
-    assert_eq!(chain.app.query(now).code, 0);
+    for height in [-1, chain.height + 1] {
+        let response = chain.app.query(at(height, "params"));
+        assert_eq!(response.code, 104, "{}", response.log);
+        assert!(response.log.contains(&format!("to {}", chain.height)), "{}", response.log);
+    }
+    assert_eq!(chain.app.query(at(chain.height, "params")).code, 0);
+}
+
+fn at(height: i64, path: &str) -> RequestQuery {
+    RequestQuery { path: path.into(), height, ..Default::default() }
+}
+
+#[test]
+fn past_heights_are_answered_from_their_states() {
+    let mut chain = Chain::new();
+    let mut alice = alice();
+    let path = format!("accounts/{}", alice.address());
+    let mut past = Vec::new();
+    for _ in 0..110 {
+        let pay = alice.tx(vec![alice.pay(bob().address(), 1)]);
+        chain.ok(pay);
+        past.push((chain.height, chain.query(&path, &[]).value));
+    }
+    for (height, value) in past {
+        let answer = chain.app.query(at(height, &path));
+        if height < chain.height - 100 {
+            assert_eq!(answer.code, 104, "{height}: {}", answer.log);
+            continue;
+        }
+        assert_eq!((answer.height, answer.value), (height, value), "{}", answer.log);
+    }
+    let request =
+        QueryBalanceRequest { address: bob().address().to_string(), denom: "ucap".into() };
+    let data = request.encode_to_vec().into();
+    let path = "/cosmos.bank.v1beta1.Query/Balance".to_owned();
+    let old = chain.app.query(RequestQuery { path, data, height: chain.height - 7, prove: false });
+    let coin = QueryBalanceResponse::decode(old.value).unwrap().balance.unwrap();
+    assert_eq!(coin.amount, (chain.balance(bob().address()) - 7).to_string());
 }
 
 /// Returns a value for a variable or option of a path, of the form that its handler expects.

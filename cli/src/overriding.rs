@@ -59,7 +59,7 @@ impl OverrideBlock {
         }
         let document = json!({
             "height": store.height() + 1,
-            "app_hash": store.root().to_string(),
+            "app_hash": store.app_hash().to_string(),
             "uncritical": self.uncritical,
             "terminate": self.terminate_vat,
             "skip_transactions": self.skip_tx,

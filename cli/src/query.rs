@@ -3,6 +3,7 @@
 mod chain_info;
 mod clist;
 mod named;
+mod prove;
 mod tx;
 
 use capstan_client::{Client, ClientError};
@@ -22,6 +23,8 @@ use crate::{Common, keys, outbox};
 pub(crate) struct Query {
     #[command(subcommand)]
     question: Question,
+    #[command(flatten)]
+    proof: prove::Prove,
     #[command(flatten)]
     node: NodeArgs,
 }
@@ -191,6 +194,14 @@ enum Question {
         #[arg(long)]
         events: bool,
     },
+    /// A record that has a proof, by its key.
+    #[command(
+        after_help = "Examples:\n  capstan query record balances/ADDRESS --prove\n  capstan query record outbox/ADDRESS/1 --prove --trust 7:9A…"
+    )]
+    Record {
+        /// Its key, such as accounts/ADDRESS, balances/ADDRESS or outbox/ADDRESS/NUMBER.
+        key: String,
+    },
     /// A block's header and transactions.
     #[command(after_help = "Example: capstan query block 7 --json")]
     Block {
@@ -237,7 +248,11 @@ impl Query {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
         let asker = Asker { client: self.node.client()?, output };
         let account = |text: &str| keys::find_address(common, text);
+        if self.proof.is_wanted() {
+            return self.proof.run(&self.question, common, &asker);
+        }
         match self.question {
+            Question::Record { key } => prove::show(&asker, &key),
             Question::Status => asker.status(),
             Question::ChainInfo(info) => {
                 Output::new(true).record(&info.value(&asker.client)?);

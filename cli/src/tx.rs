@@ -16,7 +16,7 @@ mod values;
 pub(crate) use sent::explain;
 pub(crate) use values::bundle_id;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::exit;
 use std::sync::Arc;
 use std::time::Duration;

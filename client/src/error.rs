@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use capstan_proto::{CODESPACE, ErrorCode};
 
-use crate::{BundleError, KeyError};
+use crate::{BundleError, KeyError, ProofError};
 
 /// Reason why a call failed. Each variant says what can be done.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +113,9 @@ pub enum ClientError {
     /// A transaction cannot be built or signed, or its responses cannot be decoded.
     #[error("{0}")]
     Tx(String),
+    /// A node's answer is not proved: see [`ProofError`].
+    #[error(transparent)]
+    Proof(#[from] ProofError),
     /// A key cannot be read or created: see [`KeyError`].
     #[error(transparent)]
     Key(#[from] KeyError),

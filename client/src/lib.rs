@@ -23,6 +23,7 @@
 //! * [`TxBuilder`] builds and signs transactions of the Cosmos SDK in `SIGN_MODE_DIRECT`.
 //! * [`StagedTx`] is made, signed and sent in steps, by a single key or the keys of a [`Multisig`].
 //! * [`Client`] makes calls of the JSON-RPC, sends Capstan's queries, and subscribes to events.
+//! * [`Client::proven_record`] verifies a record under the app hash of a trusted header.
 //! * [`OutboxFollower`] reads an account's outbox entry by entry, and [`OutboxStream`] does so asynchronously.
 //! * [`Wallet`] signs with the right sequence and fee, and waits for blocks and results.
 //!
@@ -50,6 +51,7 @@ mod messages;
 mod outbox;
 mod outbox_stream;
 mod outcome;
+mod proof;
 mod query;
 mod settlement;
 mod signing;
@@ -83,6 +85,7 @@ pub use messages::Messages;
 pub use outbox::{OutboxEntry, OutboxFollower, OutboxStopper};
 pub use outbox_stream::OutboxStream;
 pub use outcome::TxOutcome;
+pub use proof::{NotAHeader, PROVEN_STORE, ProofError, ProvenRecord, TrustedHeader, verify_record};
 pub use query::{Account, MessageResult, Status};
 pub use settlement::Settlement;
 pub use signing::{KeySignature, SignMode};

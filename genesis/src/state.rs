@@ -38,7 +38,7 @@ pub struct AppState {
 pub struct FromState {
     /// The height at which the state was committed. The new chain's first block has the next height.
     pub height: u64,
-    /// The root hash, which was the app hash after that block: 64 hexadecimal digits.
+    /// The app hash after that block: 64 hexadecimal digits.
     pub root: String,
     /// The length of the exported file in bytes.
     pub bytes: u64,

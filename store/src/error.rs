@@ -53,6 +53,10 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A proof of absence was asked for, and the proven tree has no record that could prove it.
+    #[error("no record exists yet, so that nothing can be proved; ask again after the next block")]
+    NothingToProve,
+
     /// The file system refused an operation.
     #[error("{path}: {source}")]
     Io {

@@ -33,9 +33,11 @@
 //! ```text
 //!   export    a whole state as a stream of chunks, and back        Export, Import
 //!   store.rs  the committed state and its only writer              Store
+//!   past.rs   the states of the last heights                       Past
 //!   commit    net writes, the prepared block, checkpoints, replay  Prepared
-//!   block     a block's overlays            │  tree   Merkle tree, proofs, integrity
+//!   block     a block's overlays            │  tree    Merkle tree, proofs, integrity
 //!             Block                         │         Proof, verify, IntegrityReport
+//!                                           │  proven  the IAVL tree of proven records, the app hash
 //!   view      reading a committed state: checkpoint and later changes  StateView
 //!   disk      the two database files: journal, checkpoint, meta
 //!   ────────  error, options, changes, threads: known to all
@@ -71,10 +73,11 @@
 //!          blob     SHA-256 (32)                    content with this hash
 //! journal  journal  commit's serial (8), part (4)   up to 65,024 bytes of an entry
 //! both     meta     "magic"                         "capstan state" or "capstan journal"
-//!                   "format"                        3, the FORMAT (4)
+//!                   "format"                        4, the FORMAT (4)
 //!                   "height"                        block height (8)
 //!                   "serial"                        number of commits so far (8)
 //!                   "root"                          root hash (32), zeros if the tree is empty
+//!                   "proven root"                   root hash of the proven tree (32), zeros if it is empty
 //!                   "root node"                     tree key of the root, absent if the tree is empty
 //! ```
 //!
@@ -100,7 +103,7 @@
 //! node hash BLAKE3(kv hash, left child's node hash, right child's node hash), zeros for an absent child
 //!
 //! export    records; each: kind (1), key length (4), value length (4), key, value
-//!           kind 1 header  "capstan state"   format (4), height (8), root (32), root's tree key
+//!           kind 1 header  "capstan state"   format (4), height (8), root (32), proven root (32), root's tree key
 //!                2 node    tree key          node, as above, in key order
 //!                3 entry   key               value, in key order
 //!                4 blob    SHA-256 (32)      content, in key order
@@ -122,6 +125,12 @@
 //!
 //! Part of the nodes stays decoded in memory ([`Options::tree_nodes`]), and two threads find, apply and hash the two
 //! halves of a block's changes. Neither influences the root.
+//!
+//! # The proven tree
+//!
+//! Records that others verify lie in a second tree, with the nodes and hashes of IAVL: see
+//! [`Block::set_proven`] and [`StateView::record`]. Its nodes are entries below `local.proven.`. The app hash is one
+//! hash over the roots of both trees, [`app_hash`].
 //!
 //! # Choice of the database
 //!
@@ -148,6 +157,8 @@ mod disk;
 mod error;
 mod export;
 mod options;
+mod past;
+mod proven;
 mod store;
 mod threads;
 mod tree;
@@ -162,6 +173,11 @@ pub use export::{
     import::{Expected, Import},
 };
 pub use options::Options;
+pub use past::Past;
+pub use proven::{
+    app_hash::{PROVEN_STORE, STATE_STORE, app_hash},
+    record::{Proved, ProvedRecord},
+};
 pub use store::Store;
 pub use tree::{
     integrity::IntegrityReport,

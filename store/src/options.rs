@@ -11,6 +11,9 @@ pub struct Options {
     /// Journal size, in bytes, that triggers a checkpoint. Each change counts 1,024 bytes extra. Opening the store
     /// replays the journal, and the changes in it are also held in memory.
     pub journal_bytes: usize,
+    /// Number of heights before the last one that can be read: see [`Past`](crate::Past) and
+    /// [`StateView::record`](crate::StateView::record).
+    pub retain_heights: u64,
     /// Write checkpoints in a thread of their own while blocks go on. If `false`, every so often a commit writes one
     /// and takes that much longer. Tests that must run the same way every time set it to `false`.
     pub background: bool,
@@ -25,6 +28,7 @@ impl Default for Options {
             cache_bytes: 256 << 20,
             tree_nodes: 200_000,
             journal_bytes: 64 << 20,
+            retain_heights: 100,
             background: true,
             check_integrity: false,
         }

@@ -9,7 +9,7 @@ use capstan_kernel_ports::{Hash, store::MAX_VALUE_BYTES};
 use redb::{StorageBackend, backends::InMemoryBackend};
 
 use crate::{
-    Block, Error, Options, Prepared, StateView,
+    Block, Error, Options, Past, Prepared, StateView,
     changes::Changes,
     commit::{
         flush::Flusher,
@@ -22,6 +22,7 @@ use crate::{
         journal::{Entry, Journal},
         meta::{FILE, JOURNAL_FILE},
     },
+    proven::versions::advance,
     tree::{
         merk::MerkTree,
         state_tree::{Applied, Change, StateTree},
@@ -37,6 +38,7 @@ pub struct Store {
     current: RwLock<StateView>,
     /// Locked while a block is prepared or committed, so that there is one writer at a time.
     writer: Mutex<Writer>,
+    past: Past,
     path: PathBuf,
     options: Options,
 }
@@ -89,10 +91,20 @@ impl Store {
         self.reader().root()
     }
 
+    /// Returns the app hash of the committed state: see [`StateView::app_hash`].
+    pub fn app_hash(&self) -> Hash {
+        self.reader().app_hash()
+    }
+
     /// Returns a [`StateView`] of the committed state. Later commits do not change it.
     pub fn reader(&self) -> StateView {
         // The view is replaced as a whole, so a panic elsewhere cannot leave half of one.
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the states of the last heights, which go on with later commits.
+    pub fn past(&self) -> Past {
+        self.past.clone()
     }
 
     /// Begins a [`Block`] over the committed state.
@@ -106,15 +118,16 @@ impl Store {
     ///
     /// Returns [`Error::OpenLevels`], [`Error::Stale`], [`Error::EmptyKey`] or [`Error::TooLong`] if the caller is at
     /// fault. The block is lost then, and the store is unchanged. All other errors are faults of this node.
-    pub fn prepare(&self, block: Block) -> Result<Prepared, Error> {
+    pub fn prepare(&self, mut block: Block) -> Result<Prepared, Error> {
         if block.levels() > 1 {
             return Err(Error::OpenLevels(block.levels()));
         }
+        let (height, records) = block.take_proven();
         let (level, committed) = block.into_parts();
         let base = committed.state();
         let mut writer = self.lock();
         self.check_current(base)?;
-        let flat = net_writes(level.writes, committed.values())?;
+        let mut flat = net_writes(level.writes, committed.values())?;
         let mut blobs = Vec::new();
         for (hash, bytes) in level.blobs {
             check_length("blob", bytes.len(), MAX_VALUE_BYTES)?;
@@ -124,8 +137,15 @@ impl Store {
         }
         let changes = tree_changes(&flat);
         let (tree, applied) = self.apply(writer.tree.take(), &changes)?;
+        let root = applied.as_ref().map_or(base.root(), |applied| applied.root);
+        let advanced = advance(base, height, &records, root, self.options.retain_heights)?;
+        let proven = advanced.as_ref().map(|advanced| advanced.root);
+        if let Some(advanced) = advanced {
+            flat.extend(advanced.writes);
+            flat.sort_by(|(one, _), (other, _)| one.cmp(other));
+        }
         let (base, gaps) = committed.into_parts();
-        Ok(Prepared { base, entry: Entry { flat, blobs }, tree, applied, gaps })
+        Ok(Prepared { base, entry: Entry { flat, blobs }, tree, applied, proven, gaps })
     }
 
     /// Commits a prepared block as the state at `height`, in one transaction that is durable when this returns.
@@ -179,8 +199,11 @@ impl Store {
         let done = journal.serials_up_to(checkpoint.meta.serial)?;
         let mut flusher = Flusher::new(state, path.clone(), &options, done);
         let (tree, current) = replay(&journal, meta, checkpoint, &options, &mut flusher)?;
+        let past = Past::default();
+        past.add(current.clone(), 0, 0, 0);
         Ok(Self {
             current: RwLock::new(current),
+            past,
             writer: Mutex::new(Writer { tree: Some(tree), journal, flusher }),
             path,
             options,
@@ -231,11 +254,18 @@ impl Store {
         }
         journal.commit(&prepared.entry, &meta, flusher.done(), durable)?;
         flusher.forget_done();
-        flusher.journaled(meta.serial, prepared.entry.weight_bytes(), durable);
+        let weight_bytes = prepared.entry.weight_bytes();
+        flusher.journaled(meta.serial, weight_bytes, durable);
         let Entry { flat, blobs } = prepared.entry;
         let nodes = prepared.applied.map(|applied| applied.nodes).unwrap_or_default();
         current = current.advance(meta, Changes { flat, nodes, blobs }, &prepared.gaps);
-        self.publish(flusher.begin(current));
+        current = flusher.begin(current);
+        self.publish(current.clone());
+        let Options { retain_heights, journal_bytes, .. } = self.options;
+        let max_bytes = journal_bytes.saturating_mul(PAST);
+        for gone in self.past.add(current, weight_bytes, retain_heights, max_bytes) {
+            flusher.forget(gone);
+        }
         *tree = prepared.tree;
         Ok(())
     }
@@ -250,6 +280,9 @@ impl Store {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Bound of the changes between the states that can be read, as a multiple of `journal_bytes`.
+const PAST: usize = 2;
 
 /// The time at which a commit must be durable.
 enum Durability {

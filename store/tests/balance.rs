@@ -11,7 +11,7 @@ use capstan_kernel_ports::{
     Hash,
     store::{Overlay, Read},
 };
-use capstan_store::{Error, Expected, Import, Local, Options, Store};
+use capstan_store::{Error, Expected, Import, Local, Options, Store, app_hash};
 use common::Random;
 use grovedb_merk::tree::{kv_digest_to_kv_hash, node_hash, value_hash};
 use shape::checked_shape;
@@ -284,7 +284,7 @@ fn the_root_is_a_function_of_the_blocks_alone() {
 }
 
 fn copy_of(store: &Store, dir: &Path) -> Store {
-    let expected = Expected { height: store.height(), root: store.root(), local: true };
+    let expected = Expected { height: store.height(), app_hash: store.app_hash(), local: true };
     let mut import = Import::begin(dir, Options::default(), expected).unwrap();
     for chunk in store.reader().export(1 << 16, Local::all()) {
         import.chunk(&chunk.unwrap()).unwrap();
@@ -373,12 +373,17 @@ fn import(nodes: &[(Vec<u8>, Vec<u8>)], root_key: &[u8], root: [u8; 32]) -> Resu
         stream.extend([&[kind], &length(key)[..], &length(value), key, value].concat());
     };
     let format = capstan_store::FORMAT.to_be_bytes();
-    append(1, b"capstan state", &[&format, &7_u64.to_be_bytes()[..], &root, root_key].concat());
+    append(
+        1,
+        b"capstan state",
+        &[&format, &7_u64.to_be_bytes()[..], &root, &[0; 32], root_key].concat(),
+    );
     nodes.iter().for_each(|(key, bytes)| append(2, key, bytes));
     nodes.iter().for_each(|(key, _)| append(3, key, b"x"));
     append(5, b"", &(2 * nodes.len() as u64).to_be_bytes());
     let dir = tempfile::tempdir().unwrap();
-    let expected = Expected { height: 7, root: Hash(root), local: false };
+    let app_hash = app_hash(&Hash::default(), &Hash(root));
+    let expected = Expected { height: 7, app_hash, local: false };
     let mut import = Import::begin(dir.path(), Options::default(), expected)?;
     import.chunk(&stream)?;
     import.finish()

@@ -28,7 +28,7 @@ fn source() -> Store {
 }
 
 fn expected(store: &Store, local: bool) -> Expected {
-    Expected { height: store.height(), root: store.root(), local }
+    Expected { height: store.height(), app_hash: store.app_hash(), local }
 }
 
 fn chunks(store: &Store, size: usize, local: bool) -> Vec<Vec<u8>> {
@@ -182,7 +182,7 @@ fn more_or_other_chunks_are_refused() {
     assert!(refused(ask, &extra).contains("ends early"));
     let height = Expected { height: 3, ..ask };
     assert!(refused(height, &chunks).contains("of height 13, expected 3"));
-    let root = Expected { root: Hash([9; 32]), ..ask };
+    let root = Expected { app_hash: Hash([9; 32]), ..ask };
     assert!(refused(root, &chunks).contains("its root is"));
     let local = self::chunks(&source, 1000, true);
     assert!(refused(ask, &local).contains("local keys"));

@@ -91,7 +91,7 @@ fn empty(random: &mut Random, block: &mut Block, map: &mut Map) {
 
 fn check(random: &mut Random, block: &Block, map: &Map, after: Vec<u8>) -> Option<Entry> {
     let prefix = *random.choose(&[&b""[..], b"a.", b"b.", b"b.c", b"d", b"b.c.1"]);
-    let found = block.next_after(prefix, &after).unwrap();
+    let found = common::next_after(block, prefix, &after);
     let expected = map
         .range::<[u8], _>((Bound::Excluded(after.as_slice()), Bound::Unbounded))
         .find(|(key, _)| key.starts_with(prefix))

@@ -68,6 +68,7 @@ fn options(random: &mut Random) -> Options {
         cache_bytes: 1 << 20,
         tree_nodes: *random.choose(&[0, 1, 20, 300, 100_000]),
         journal_bytes: *random.choose(&[0, 1_000, 100_000, 3_000_000]),
+        retain_heights: 5,
         background: random.one_in(2),
         check_integrity: random.one_in(5),
     }
@@ -164,7 +165,7 @@ fn probe(random: &mut Random, state: &impl Read, model: &Map) {
         false => key,
     };
     for _ in 0..random.below(6) {
-        let found = state.next_after(prefix, &after).unwrap();
+        let found = common::next_after(state, prefix, &after);
         assert_eq!(found, model_next(model, prefix, &after), "next after {after:?}");
         match found {
             Some((key, _)) => after = key,

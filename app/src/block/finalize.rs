@@ -19,7 +19,7 @@ use crate::{
         changes,
         consensus::{Consensus, Stage},
         execute::Executor,
-        expiry,
+        expiry, proven,
         services::Moment,
         tx_result, validators,
     },
@@ -92,10 +92,12 @@ impl<H: VatHost> Consensus<H> {
             events.push(changes::run_event(&report));
         }
         self.log_executed(height, txs.len(), &report);
+        proven::note(&self.store.reader(), &mut block, height)?;
+        let over: &mut dyn Overlay = &mut block;
         let app_writes = self.app_writes(over);
         let prepared = self.watch.root(|| self.store.prepare(block))?;
         self.watch.executed_block(policy.computrons_spent, prepared.changes());
-        let root = prepared.root();
+        let root = prepared.app_hash();
         self.keep_trace(app_writes, Some(root));
         let codes = results.iter().map(|result| result.code).collect();
         self.stage = Stage::Finalized { height, codes, prepared: Box::new(prepared) };
@@ -111,7 +113,7 @@ impl<H: VatHost> Consensus<H> {
     ) -> Result<Option<Event>, NodeFault> {
         let Some(agreed) = self.overrides.get(&height) else { return Ok(None) };
         self.watch.caused_by(Cause::block("an agreed override"));
-        let event = agreed.apply(&mut self.kernel, over, self.store.root(), txs)?;
+        let event = agreed.apply(&mut self.kernel, over, self.store.app_hash(), txs)?;
         self.watch.caused_by(Cause::block("what the block itself does"));
         tracing::warn!(height, sha256 = agreed.sha256(), "an agreed override was applied");
         Ok(Some(event))
@@ -222,7 +224,7 @@ impl<H: VatHost> Consensus<H> {
                 if let Some(slog) = &self.slog {
                     slog.committed(height);
                 }
-                tracing::info!(height, app_hash = %self.store.root(), "block committed");
+                tracing::info!(height, app_hash = %self.store.app_hash(), "block committed");
                 Ok((self.store.reader(), codes))
             }
             stage => {

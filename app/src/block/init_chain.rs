@@ -9,7 +9,7 @@ use tendermint_proto::v0_38::abci::ValidatorUpdate;
 use crate::{
     block::{
         consensus::{Consensus, Stage},
-        genesis, validators,
+        genesis, proven, validators,
     },
     fault::{Failure, NodeFault},
     records::{
@@ -46,10 +46,11 @@ impl<H: VatHost> Consensus<H> {
         }
         let mut block = self.store.begin_block();
         self.write_first_state(&mut block, chain, app_state, consensus)?;
+        proven::note(&self.store.reader(), &mut block, chain.initial_height)?;
         // The root is needed before the first block, whose writes come on top. So it is computed from one copy, and
         // the block continues from another.
         let prepared = self.store.prepare(block)?;
-        let root = prepared.root();
+        let root = prepared.app_hash();
         self.store.discard(prepared);
         self.kernel.take_notices();
         let mut block = self.store.begin_block();
@@ -72,7 +73,7 @@ impl<H: VatHost> Consensus<H> {
         let Some(from) = &app_state.from_state else {
             return self.write_genesis(block, chain, app_state, consensus);
         };
-        let (height, root) = (self.store.height(), self.store.root().to_string());
+        let (height, root) = (self.store.height(), self.store.app_hash().to_string());
         if (height, &root) != (from.height, &from.root) {
             return Err(NodeFault::Genesis(format!(
                 "app_state.from_state is the state {} at height {}; this node has {root} at height {height}",

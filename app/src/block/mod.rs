@@ -13,6 +13,7 @@ mod genesis;
 mod init_chain;
 mod meters;
 mod policy;
+mod proven;
 pub(crate) mod services;
 mod tx_result;
 pub(crate) mod validators;

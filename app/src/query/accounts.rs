@@ -1,7 +1,7 @@
 //! Queries about the application's own state: parameters, accounts, uploads, results of messages.
 
 use capstan_abi::{Delivery, Resolution, json::delivery_to_json};
-use capstan_genesis::{Address, DENOM};
+use capstan_genesis::Address;
 use capstan_kernel::{
     ids::{Endpoint, KRef, RemoteId},
     promise::PromiseState,
@@ -11,10 +11,9 @@ use capstan_kernel_ports::store::Read;
 use capstan_proto::{
     Answer, Handler,
     v1::{
-        self as proto, CreatedVat, OutboxEntry, QueryAccountRequest, QueryAccountResponse,
-        QueryMessageResultRequest, QueryMessageResultResponse, QueryOutboxRequest,
-        QueryOutboxResponse, QueryParamsRequest, QueryParamsResponse, QueryUploadRequest,
-        QueryUploadResponse, SettledCall,
+        self as proto, CreatedVat, OutboxEntry, QueryAccountRequest, QueryMessageResultRequest,
+        QueryMessageResultResponse, QueryOutboxRequest, QueryOutboxResponse, QueryParamsRequest,
+        QueryParamsResponse, QueryUploadRequest, QueryUploadResponse, SettledCall,
     },
 };
 use capstan_store::StateView;
@@ -22,7 +21,7 @@ use capstan_store::StateView;
 use super::{Answered, QueryError, QueryServer, args::parse, page::Page};
 use crate::{
     records::{
-        account, created, keys,
+        created, keys, proven,
         results::{self, MessageRecord},
         uploads,
     },
@@ -42,18 +41,8 @@ impl Handler<QueryAccountRequest> for QueryServer<'_> {
     fn handle(&self, request: QueryAccountRequest) -> Answered<QueryAccountRequest> {
         let state = self.state;
         let address: Address = parse(&request.address)?;
-        let account = account::get(state, address)?;
-        let account = account.ok_or_else(|| QueryError::not_found("account", address))?;
-        let remote = view::remote_of(state, &address.to_string())?;
-        let answer = QueryAccountResponse {
-            address: address.to_string(),
-            account_number: account.number,
-            sequence: account.sequence,
-            balance: account.balance.to_string(),
-            denom: DENOM.to_owned(),
-            pubkey: account.public_key.map(|key| key.to_string()).unwrap_or_default(),
-            remote: remote.map(|remote| remote.to_string()).unwrap_or_default(),
-        };
+        let answer = proven::account(state, address)?;
+        let answer = answer.ok_or_else(|| QueryError::not_found("account", address))?;
         Ok(Answer::about(answer, keys::account(address)))
     }
 }
@@ -111,11 +100,7 @@ impl Handler<QueryMessageResultRequest> for QueryServer<'_> {
         let message = results::get(state, &tx, index)?;
         let message = message
             .ok_or_else(|| QueryError::not_found("message result", format!("{tx}/{index}")))?;
-        let status = match message.settled {
-            None => "pending",
-            Some(settled) if settled.rejected => "rejected",
-            Some(_) => "fulfilled",
-        };
+        let status = message.status();
         let value = view::settled(state, message.remote, &message.promise)?;
         let created_vat = match &value {
             Some(value) if !value.rejected && message.creates_vat() => {

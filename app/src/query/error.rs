@@ -24,17 +24,19 @@ pub enum QueryError {
         /// Name of the thing, as the query gave it.
         name: String,
     },
-    /// The query is for another height than the last committed one.
-    #[error("height {asked} is not available, only the last one: {height}; ask without a height")]
+    /// The query is for a height that this node does not have, or does not have any more.
+    #[error("height {asked} is not available, only {first} to {height}; ask without a height")]
     Height {
         /// Height that was requested.
         asked: i64,
+        /// First height that is available to such a query.
+        first: i64,
         /// Height of the last commit.
         height: i64,
     },
-    /// The query asks for a proof, but its answer is not about one key.
+    /// The query asks for a proof, but its answer is not a proven record.
     #[error(
-        "this query has no proof: its answer is not about one key; ask for the keys that it is made of, by the path store"
+        "this query has no proof; the paths with one are accounts/ADDRESS, balances/ADDRESS, bundles/ID, outbox/ADDRESS/NUMBER, txs/HASH/INDEX, vats/ID/stats and params, and /store/capstan/key with one of these as data"
     )]
     NoProof,
     /// This node failed to read its state.

@@ -1,8 +1,7 @@
 //! Queries about the kernel's tables, queues and meters.
 
-use capstan_genesis::{BundleId, BundleKind};
+use capstan_genesis::BundleId;
 use capstan_kernel::{
-    bundle::InstalledBundle,
     ids::{Endpoint, KRef},
     promise::PromiseState,
     queue::event_to_json,
@@ -21,6 +20,8 @@ use capstan_proto::{
 };
 use capstan_store::StateView;
 
+use crate::records::proven;
+
 use super::{
     Answered, QueryError, QueryServer,
     args::{self, Holder, parse},
@@ -33,7 +34,7 @@ impl Handler<QueryBundleRequest> for QueryServer<'_> {
         let id: BundleId = parse(&request.bundle_id)?;
         let bundle = view::bundle(state, id.as_str())?;
         let bundle = bundle.ok_or_else(|| QueryError::not_found("bundle", &id))?;
-        Ok(describe_bundle(&id, bundle).into())
+        Ok(proven::bundle(&id, bundle).into())
     }
 }
 
@@ -49,24 +50,11 @@ impl Handler<QueryBundlesRequest> for QueryServer<'_> {
                 let id = id
                     .parse()
                     .map_err(|e| QueryError::Node(format!("an installed bundle's id: {e}")))?;
-                Ok(Some(describe_bundle(&id, bundle)))
+                Ok(Some(proven::bundle(&id, bundle)))
             },
         )?;
         let next = page.next(|last| last.bundle_id.clone());
         Ok(QueryBundlesResponse { bundles: page.entries, next }.into())
-    }
-}
-
-fn describe_bundle(id: &BundleId, bundle: InstalledBundle) -> QueryBundleResponse {
-    let kind = match id.kind() {
-        BundleKind::EndoZip => "endo-zip",
-        BundleKind::Wasm => "wasm",
-    };
-    QueryBundleResponse {
-        bundle_id: id.to_string(),
-        kind: kind.to_owned(),
-        size: bundle.size,
-        sha256: bundle.hash.to_string(),
     }
 }
 

@@ -12,8 +12,8 @@
 //! A query is added by a method in `capstan/v1/query.proto` and an implementation of [`capstan_proto::Handler`] for
 //! its request by `QueryServer`. Without the latter the application does not compile.
 //!
-//! With `prove`, a query about one record returns its key, and two proof operations that prove the raw value under
-//! the app hash: see [`PROOF_VALUE`] and [`PROOF_PATH`].
+//! With `prove`, the paths of proven records return their values with two proof operations, as a store of the Cosmos
+//! SDK does: see [`PROOF_RECORD`] and [`PROOF_STORE`]. So does `/store/capstan/key` with the key as data.
 
 mod accounts;
 mod args;
@@ -32,13 +32,13 @@ use capstan_proto::{
     Answer, CODESPACE, Request, Server,
     v1::{QUERY_METHODS, dispatch_query},
 };
-use capstan_store::StateView;
+use capstan_store::{Past, StateView};
 use tendermint_proto::v0_38::{abci::RequestQuery, abci::ResponseQuery};
 
 use call::{JsonCall, ProtobufCall};
 pub use error::QueryError;
 pub use page::QueryLimits;
-pub use proof::{PROOF_PATH, PROOF_VALUE};
+pub use proof::{PROOF_RECORD, PROOF_STORE};
 
 /// Path of the query for the raw value at a key, which is the query's data.
 const STORE: &str = "store";
@@ -68,15 +68,16 @@ struct Reply {
     key: Option<Vec<u8>>,
 }
 
-/// Answers a [`RequestQuery`] from a committed state.
+/// Answers a [`RequestQuery`] from the last committed state, or from an earlier one.
 pub(crate) fn answer(
     state: &StateView,
+    past: &Past,
     limits: QueryLimits,
     request: &RequestQuery,
 ) -> ResponseQuery {
-    let height = i64::try_from(state.height()).unwrap_or(i64::MAX);
-    match try_answer(QueryServer { state, limits }, height, request) {
-        Ok(response) => ResponseQuery { height, ..response },
+    let height = signed(state.height());
+    match try_answer(QueryServer { state, limits }, past, request) {
+        Ok(response) => response,
         Err(error) if request.path.starts_with(COSMOS) => {
             let (code, log) = error.for_cosmos();
             let codespace = COSMOS_CODESPACE.to_owned();
@@ -94,21 +95,33 @@ pub(crate) fn answer(
 
 fn try_answer(
     server: QueryServer<'_>,
-    height: i64,
+    past: &Past,
     request: &RequestQuery,
 ) -> Result<ResponseQuery, QueryError> {
-    if request.height != 0 && request.height != height {
-        return Err(QueryError::Height { asked: request.height, height });
+    if let Some(key) = proof::key(&request.path, &request.data, request.prove)? {
+        return proof::answer(&server, key, request);
     }
+    let earlier = earlier(server.state, past, request.height)?;
+    let server = QueryServer { state: earlier.as_ref().unwrap_or(server.state), ..server };
+    let height = signed(server.state.height());
     let reply = server.reply(&request.path, &request.data)?;
-    let proof_ops = match (request.prove, &reply.key) {
-        (false, _) => None,
-        (true, Some(key)) => Some(proof::prove(server.state, key)?),
-        (true, None) => return Err(QueryError::NoProof),
-    };
-    let key = reply.key.unwrap_or_default();
-    let value = reply.value.into();
-    Ok(ResponseQuery { value, key: key.into(), proof_ops, ..ResponseQuery::default() })
+    let (key, value) = (reply.key.unwrap_or_default().into(), reply.value.into());
+    Ok(ResponseQuery { value, key, height, ..ResponseQuery::default() })
+}
+
+/// Returns the state at the height that a query asks for, or `None` if it asks for the last one.
+fn earlier(last: &StateView, past: &Past, asked: i64) -> Result<Option<StateView>, QueryError> {
+    let height = signed(last.height());
+    if asked == 0 || asked == height {
+        return Ok(None);
+    }
+    let found = u64::try_from(asked).ok().and_then(|asked| past.at(asked));
+    let first = past.first_height().map_or(height, signed);
+    found.map(Some).ok_or(QueryError::Height { asked, first, height })
+}
+
+fn signed(height: u64) -> i64 {
+    i64::try_from(height).unwrap_or(i64::MAX)
 }
 
 impl QueryServer<'_> {

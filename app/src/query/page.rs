@@ -14,11 +14,13 @@ pub(super) const MAX_LIMIT: usize = 1000;
 pub struct QueryLimits {
     /// Maximum size of a page, in bytes of JSON. A page whose first entry is larger has this entry alone.
     pub max_page_bytes: usize,
+    /// Number of heights before the last one at which proven records can be asked for.
+    pub retain_heights: u64,
 }
 
 impl Default for QueryLimits {
     fn default() -> Self {
-        Self { max_page_bytes: 4 << 20 }
+        Self { max_page_bytes: 4 << 20, retain_heights: 100 }
     }
 }
 

@@ -4,7 +4,7 @@ use capstan_kernel::{
     ids::{Endpoint, KRef},
     promise::PromiseState,
     queue::RunQueueEvent,
-    vat::{VatConfig, VatState, VatStatus},
+    vat::{VatConfig, VatState},
     view::{self, Queue},
 };
 use capstan_kernel_ports::VatId;
@@ -23,7 +23,7 @@ use super::{
     kernel::remaining,
     page::{MAX_LIMIT, Page},
 };
-use crate::records::activity;
+use crate::records::{activity, proven::vat_status};
 
 impl Handler<QueryVatsRequest> for QueryServer<'_> {
     fn handle(&self, request: QueryVatsRequest) -> Answered<QueryVatsRequest> {
@@ -86,7 +86,7 @@ impl Handler<QueryVatStatsRequest> for QueryServer<'_> {
         };
         let answer = QueryVatStatsResponse {
             vat_id: vat.to_string(),
-            status: status(&record).to_owned(),
+            status: vat_status(&record).to_owned(),
             critical: config.critical,
             incarnation: record.incarnation,
             bundle_id: config.bundle_id,
@@ -131,7 +131,7 @@ fn describe(state: &StateView, vat: VatId) -> Result<QueryVatResponse, QueryErro
     };
     Ok(QueryVatResponse {
         vat_id: vat.to_string(),
-        status: status(&record).to_owned(),
+        status: vat_status(&record).to_owned(),
         name: config.name.unwrap_or_default(),
         bundle_id: config.bundle_id,
         incarnation: record.incarnation,
@@ -168,14 +168,6 @@ fn load(state: &StateView, vat: VatId) -> Result<(VatConfig, VatState), QueryErr
                 "{vat}: it could not start; the answer to its creation tells why, and so does `capstan logs {vat}`"
             ),
         )),
-    }
-}
-
-fn status(record: &VatState) -> &'static str {
-    match record.status {
-        VatStatus::Running => "running",
-        VatStatus::Terminated(_) => "terminated",
-        VatStatus::Cleaned(_) => "cleaned",
     }
 }
 

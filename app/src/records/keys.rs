@@ -64,6 +64,18 @@ pub(crate) fn result(tx: &TxHash, index: u32) -> Vec<u8> {
     format!("a.res.{tx}.{index:08x}").into_bytes()
 }
 
+/// Returns the account of a key that [`account`] made.
+pub(crate) fn parse_account(key: &[u8]) -> Option<Address> {
+    std::str::from_utf8(key.strip_prefix(b"a.acct.")?).ok()?.parse().ok()
+}
+
+/// Returns the message of a key that [`result`] made.
+pub(crate) fn parse_result(key: &[u8]) -> Option<(TxHash, u32)> {
+    let text = std::str::from_utf8(key.strip_prefix(b"a.res.")?).ok()?;
+    let (tx, index) = text.split_once('.')?;
+    Some((tx.parse().ok()?, u32::from_str_radix(index, 16).ok()?))
+}
+
 pub(crate) fn result_of_promise(remote: RemoteId, promise: &str) -> Vec<u8> {
     format!("a.rp.{remote}.{promise}").into_bytes()
 }

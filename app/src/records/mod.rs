@@ -6,6 +6,7 @@ pub(crate) mod bundles;
 pub(crate) mod chain;
 pub(crate) mod created;
 pub(crate) mod keys;
+pub(crate) mod proven;
 pub(crate) mod record;
 pub mod results;
 pub mod uploads;

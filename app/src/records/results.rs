@@ -40,6 +40,15 @@ pub struct MessageRecord {
 }
 
 impl MessageRecord {
+    /// Returns the name of the state of the promise.
+    pub(crate) fn status(&self) -> &'static str {
+        match self.settled {
+            None => "pending",
+            Some(settled) if settled.rejected => "rejected",
+            Some(_) => "fulfilled",
+        }
+    }
+
     /// Returns whether the message asks for a vat.
     pub(crate) fn creates_vat(&self) -> bool {
         self.type_url == MsgCreateVat::type_url()

@@ -83,7 +83,10 @@ fn account(from: &str, keyring: &Keyring) -> anyhow::Result<(Address, Option<Pub
 fn draft(action: Action, from: &Address, common: &Common) -> anyhow::Result<Draft> {
     let (make, tx) = (Messages::new(from), TxBuilder::new());
     let tx = match action {
-        Action::InstallBundle { file } => {
+        Action::InstallBundle { file, again } => {
+            if again {
+                return Err(usage("--again has no effect on a transaction that is not sent"));
+            }
             let shown = file.display().to_string();
             let bytes = std::fs::read(&file).with_context(|| format!("cannot read {shown}"))?;
             let bundle = Bundle::from_file_bytes(&bytes).with_context(|| shown.clone())?;

@@ -12,6 +12,9 @@ pub use crate::fault::{Cause, StoreFault};
 /// Prefix of the node-local keys, which lie outside the root hash.
 pub const LOCAL: &[u8] = b"local.";
 
+/// Prefix of the keys under which a store keeps the tree of the records that others can prove. Nobody else writes them.
+pub const PROVEN: &[u8] = b"local.proven.";
+
 /// Maximum length of a key in bytes: 65,536 bytes for a vat's own key, and 1,024 for the prefix before it.
 ///
 /// A block with a longer key cannot be committed.

@@ -94,6 +94,7 @@ pub(crate) const OUTBOXES: &[u8] = b"k.ro.";
 pub(crate) const STATIC_NAMES: &[u8] = b"k.n.";
 pub(crate) const DEVICE_NAMES: &[u8] = b"k.dn.";
 pub(crate) const BUNDLES: &[u8] = b"k.b.";
+pub(crate) const REMOTE_ADDRESSES: &[u8] = b"k.ra.";
 pub(crate) const CLISTS: &[u8] = b"k.c.";
 pub(crate) const DEFAULT_SUBCLUSTER: &[u8] = b"k.sub";
 pub(crate) const SUBCLUSTERS: &[u8] = b"k.sc.";

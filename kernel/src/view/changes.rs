@@ -9,7 +9,7 @@ use crate::{
     state::{keys, object::is_revoked},
 };
 
-/// The vats, outboxes, revoked objects and meters that the top level of an overlay changed.
+/// The vats, outboxes, bundles, revoked objects and meters that the top level of an overlay changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Vats whose [`VatConfig`](crate::vat::VatConfig), [`VatState`](crate::vat::VatState) or
@@ -17,6 +17,12 @@ pub struct Changes {
     pub vats: BTreeSet<VatId>,
     /// Outbox entries that were posted.
     pub posted: BTreeSet<(RemoteId, u64)>,
+    /// Outbox entries that were posted or taken away.
+    pub outboxes: BTreeSet<(RemoteId, u64)>,
+    /// Ids of bundles that were installed or removed.
+    pub bundles: BTreeSet<String>,
+    /// Addresses that became those of remotes.
+    pub provisioned: BTreeSet<String>,
     /// Objects that were written and are revoked, in this block or before.
     pub revoked: BTreeSet<u64>,
     /// Meters whose [`MeterUse`](crate::meter::MeterUse) was written.
@@ -29,8 +35,13 @@ pub fn collect(over: &dyn Overlay) -> Changes {
     over.top_writes(&mut |key, value| {
         if let Some(vat) = written_vat(key) {
             changes.vats.insert(vat);
-        } else if let (Some(entry), Some(_)) = (posted(key), value) {
-            changes.posted.insert(entry);
+        } else if let Some(entry) = outbox_entry(key) {
+            changes.outboxes.insert(entry);
+            changes.posted.extend(value.map(|_| entry));
+        } else if let Some(id) = text_after(key, keys::BUNDLES) {
+            changes.bundles.insert(id);
+        } else if let Some(address) = text_after(key, keys::REMOTE_ADDRESSES) {
+            changes.provisioned.insert(address);
         } else if let (Some(number), Some(value)) = (written_object(key), value)
             && is_revoked(value)
         {
@@ -57,7 +68,11 @@ fn written_meter(key: &[u8]) -> Option<MeterId> {
     canonical_decimal(number).map(MeterId)
 }
 
-fn posted(key: &[u8]) -> Option<(RemoteId, u64)> {
+fn text_after(key: &[u8], prefix: &[u8]) -> Option<String> {
+    std::str::from_utf8(key.strip_prefix(prefix)?).ok().map(str::to_owned)
+}
+
+fn outbox_entry(key: &[u8]) -> Option<(RemoteId, u64)> {
     let text = std::str::from_utf8(key.strip_prefix(keys::OUTBOXES)?).ok()?;
     let (remote, number) = text.split_once('.')?;
     match Endpoint::parse(remote)? {
@@ -75,12 +90,12 @@ mod tests {
         assert_eq!(written_vat(&keys::vat_config(VatId(7))), Some(VatId(7)));
         assert_eq!(written_vat(&keys::vat_state(VatId(12))), Some(VatId(12)));
         assert_eq!(written_vat(&keys::failed_upgrade(VatId(9))), Some(VatId(9)));
-        assert_eq!(posted(&keys::outbox(RemoteId(3), 18)), Some((RemoteId(3), 18)));
+        assert_eq!(outbox_entry(&keys::outbox(RemoteId(3), 18)), Some((RemoteId(3), 18)));
         assert_eq!(written_object(&keys::object(20)), Some(20));
         assert_eq!(written_object(&keys::promise(20)), None);
         assert_eq!(written_meter(&keys::meter_use(MeterId(4))), Some(MeterId(4)));
         assert_eq!(written_meter(&keys::meter(MeterId(4))), None);
         assert_eq!(written_vat(&keys::outbox(RemoteId(3), 18)), None);
-        assert_eq!(posted(&keys::vat_state(VatId(12))), None);
+        assert_eq!(outbox_entry(&keys::vat_state(VatId(12))), None);
     }
 }

@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, ops::Range};
 
 use borsh::BorshDeserialize;
 use capstan_abi::Delivery;
-use capstan_kernel_ports::{Hash, VatId, store::Read};
+use capstan_kernel_ports::{
+    Hash, VatId,
+    store::{PROVEN, Read},
+};
 
 use crate::{
     error::{KernelPanic, Result, inconsistent},
@@ -23,8 +26,9 @@ use crate::{
     vats::heap,
 };
 
-/// Prefix of the records of applications, and counters on which nothing depends.
-const UNCHECKED: [&[u8]; 2] = [b"local.a.", keys::STATS];
+/// Prefixes of what is not checked here: the records of applications, counters on which nothing depends, and the
+/// proven tree, which the store checks.
+const UNCHECKED: [&[u8]; 3] = [b"local.a.", keys::STATS, PROVEN];
 
 /// The node-local entries that another node needs to go on from a state.
 ///

@@ -96,6 +96,7 @@ impl Config {
         capstan_store::Options {
             cache_bytes: self.store.cache_mib << 20,
             journal_bytes: self.store.journal_mib << 20,
+            retain_heights: self.queries.retain_heights,
             check_integrity: self.store.check_at_start,
             ..capstan_store::Options::default()
         }
@@ -103,7 +104,8 @@ impl Config {
 
     /// Returns the bounds of answers to queries.
     pub fn query_limits(&self) -> QueryLimits {
-        QueryLimits { max_page_bytes: self.queries.max_page_bytes }
+        let Queries { max_page_bytes, retain_heights } = self.queries;
+        QueryLimits { max_page_bytes, retain_heights }
     }
 
     /// Returns when solo consensus makes blocks.

@@ -226,6 +226,8 @@ pub struct Store {
 pub struct Queries {
     /// Most bytes of one page of a list.
     pub max_page_bytes: usize,
+    /// Number of heights before the last one at which proven records are kept.
+    pub retain_heights: u64,
 }
 
 /// Section `[traces]`: traces of the last blocks.
@@ -351,7 +353,8 @@ impl Default for Store {
 
 impl Default for Queries {
     fn default() -> Self {
-        Self { max_page_bytes: QueryLimits::default().max_page_bytes }
+        let QueryLimits { max_page_bytes, retain_heights } = QueryLimits::default();
+        Self { max_page_bytes, retain_heights }
     }
 }
 

@@ -173,7 +173,7 @@ const MAX_COUNT: u64 = 1_000_000;
 const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Returns the options that have a largest value, with their values and the largest.
-fn bounded(config: &Config) -> [(&'static str, u64, u64); 39] {
+fn bounded(config: &Config) -> [(&'static str, u64, u64); 40] {
     let Config { rpc, grpc, rest: _, gateway, log, mempool, blocks, vats, store, .. } = config;
     let Config { queries, traces, metrics: _, .. } = config;
     [
@@ -215,6 +215,7 @@ fn bounded(config: &Config) -> [(&'static str, u64, u64); 39] {
         ("vats.max_online_mib", vats.max_online_mib as u64, MAX_MIB),
         ("store.cache_mib", store.cache_mib as u64, MAX_BYTES >> 20),
         ("queries.max_page_bytes", queries.max_page_bytes as u64, MAX_MESSAGE_BYTES),
+        ("queries.retain_heights", queries.retain_heights, MAX_COUNT),
         ("traces.max_mib", traces.max_mib, MAX_MIB),
     ]
 }

@@ -1,6 +1,6 @@
 //! A block that is being executed: a stack of levels in memory, over a committed state.
 
-use std::{cell::RefCell, ops::Bound};
+use std::{cell::RefCell, collections::BTreeMap, ops::Bound};
 
 use capstan_kernel_ports::{
     Hash,
@@ -15,6 +15,7 @@ use crate::{
         level::Level,
         merge::{Head, Merge},
     },
+    proven::tree::Change,
     view::{
         gap::{Gaps, begins_by},
         state_view::start,
@@ -32,6 +33,8 @@ pub struct Block {
     committed: RefCell<Committed>,
     /// Key ranges in which the top level shows no key, as far as searches have found out.
     gaps: RefCell<Gaps>,
+    /// Changes of the proven tree, and the height that they are made at.
+    proven: Option<(u64, Vec<Change>)>,
 }
 
 impl Block {
@@ -40,12 +43,27 @@ impl Block {
             levels: vec![Level::default()],
             committed: RefCell::new(Committed::new(state)),
             gaps: RefCell::default(),
+            proven: None,
         }
     }
 
     /// Returns the number of open levels, the block's own included.
     pub fn levels(&self) -> usize {
         self.levels.len()
+    }
+
+    /// Sets the block's height, and the records of the proven tree that it changes: each key with its new value, or
+    /// `None` if it has none any more.
+    ///
+    /// Others can prove these records under the app hash: see [`StateView::prove_record`].
+    pub fn set_proven(&mut self, height: u64, records: BTreeMap<Vec<u8>, Option<Vec<u8>>>) {
+        self.proven = Some((height, records.into_iter().collect()));
+    }
+
+    /// Takes what [`Block::set_proven`] set. Without it, returns the next height and no change.
+    pub(crate) fn take_proven(&mut self) -> (u64, Vec<Change>) {
+        let next = || (self.committed.borrow().state().height().saturating_add(1), Vec::new());
+        self.proven.take().unwrap_or_else(next)
     }
 
     /// Returns the block's own writes and the state below them. Only one level may be open.

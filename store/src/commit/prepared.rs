@@ -5,6 +5,7 @@ use capstan_kernel_ports::Hash;
 use crate::{
     StateView,
     disk::{journal::Entry, meta::Meta},
+    proven::{PROVEN, app_hash::app_hash},
     tree::{merk::MerkTree, state_tree::Applied},
     view::gap::Gaps,
 };
@@ -20,11 +21,22 @@ pub struct Prepared {
     pub(crate) tree: Option<MerkTree>,
     /// The changed tree nodes. `None` if the tree does not change.
     pub(crate) applied: Option<Applied>,
+    /// New root hash of the proven tree. `None` if that stays.
+    pub(crate) proven: Option<Hash>,
     /// Gaps that the block found in the committed state.
     pub(crate) gaps: Gaps,
 }
 
 impl Prepared {
+    /// Returns the app hash of the state after this block: see [`StateView::app_hash`].
+    pub fn app_hash(&self) -> Hash {
+        app_hash(&self.proven_root(), &self.root())
+    }
+
+    fn proven_root(&self) -> Hash {
+        self.proven.unwrap_or(self.base.meta().proven)
+    }
+
     /// Returns the root hash of the state after this block.
     pub fn root(&self) -> Hash {
         match &self.applied {
@@ -35,24 +47,26 @@ impl Prepared {
 
     /// Returns the number of keys that get another value or are removed. Written `local.` keys always count.
     pub fn changed_keys(&self) -> usize {
-        self.entry.flat.len()
+        self.changes().count()
     }
 
     /// Returns the keys that [`Prepared::changed_keys`] counts, in order, each with its new value or `None` if it is
     /// removed.
     pub fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.entry.flat.iter().map(|(key, value)| (&**key, value.as_deref()))
+        let own = self.entry.flat.iter().filter(|(key, _)| !key.starts_with(PROVEN));
+        own.map(|(key, value)| (&**key, value.as_deref()))
     }
 
     /// Returns the `meta` records of the state after this block, at `height`.
     pub(crate) fn meta(&self, height: u64) -> Meta {
         let base = self.base.meta();
-        let serial = base.serial + 1;
+        let (serial, proven) = (base.serial + 1, self.proven_root());
         match &self.applied {
             Some(applied) => {
-                Meta { height, serial, root: applied.root, root_key: applied.root_key.clone() }
+                let (root, root_key) = (applied.root, applied.root_key.clone());
+                Meta { height, serial, root, proven, root_key }
             }
-            None => Meta { height, serial, ..base.clone() },
+            None => Meta { height, serial, proven, ..base.clone() },
         }
     }
 }

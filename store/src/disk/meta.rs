@@ -15,8 +15,8 @@ pub const JOURNAL_FILE: &str = "journal.redb";
 
 /// Store format that this program reads and writes. Others are an [`Error::Format`].
 ///
-/// It goes up with every change of the tables or of the tree's rules: from format 3 on every tree is an AVL tree.
-pub const FORMAT: u32 = 3;
+/// It goes up with every change of the tables or of the tree's rules: format 4 added the proven tree.
+pub const FORMAT: u32 = 4;
 
 /// Table of the records of [`Meta`], with the file's mark and format.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -30,6 +30,8 @@ pub(crate) struct Meta {
     pub(crate) serial: u64,
     /// Root hash, zero for the empty tree.
     pub(crate) root: Hash,
+    /// Root hash of the proven tree, zero if it is empty.
+    pub(crate) proven: Hash,
     /// Tree key of the root node. `None` for the empty tree.
     pub(crate) root_key: Option<Vec<u8>>,
 }
@@ -58,6 +60,7 @@ impl Meta {
             height: u64::from_be_bytes(fixed(read(HEIGHT_KEY)?, HEIGHT_KEY)?),
             serial: u64::from_be_bytes(fixed(read(SERIAL_KEY)?, SERIAL_KEY)?),
             root: Hash(fixed(read(ROOT_KEY)?, ROOT_KEY)?),
+            proven: Hash(fixed(read(PROVEN_KEY)?, PROVEN_KEY)?),
             root_key: read(ROOT_NODE_KEY)?,
         })
     }
@@ -68,6 +71,7 @@ impl Meta {
         table.insert(HEIGHT_KEY, self.height.to_be_bytes().as_slice())?;
         table.insert(SERIAL_KEY, self.serial.to_be_bytes().as_slice())?;
         table.insert(ROOT_KEY, self.root.0.as_slice())?;
+        table.insert(PROVEN_KEY, self.proven.0.as_slice())?;
         match &self.root_key {
             Some(key) => table.insert(ROOT_NODE_KEY, key.as_slice())?,
             None => table.remove(ROOT_NODE_KEY)?,
@@ -91,6 +95,7 @@ const FORMAT_KEY: &str = "format";
 const HEIGHT_KEY: &str = "height";
 const SERIAL_KEY: &str = "serial";
 const ROOT_KEY: &str = "root";
+const PROVEN_KEY: &str = "proven root";
 const ROOT_NODE_KEY: &str = "root node";
 
 fn fixed<const N: usize>(value: Option<Vec<u8>>, name: &str) -> Result<[u8; N], Error> {

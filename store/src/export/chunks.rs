@@ -5,6 +5,7 @@ use capstan_kernel_ports::{Hash, store::LOCAL};
 use crate::{
     Error, StateView,
     export::stream::{Header, Kind, MAGIC, append},
+    proven::{PROVEN, check::LastVersion},
     view::entries::{Bytes, Entries, Nodes},
 };
 
@@ -51,6 +52,8 @@ pub struct Export {
     state: StateView,
     chunk_bytes: usize,
     local: Local,
+    /// Entries of the proven tree that are exported, once it has come to them.
+    proven: Option<LastVersion>,
     stage: Stage,
     /// Encoded records, of which the first `sent` bytes are returned already.
     buffer: Vec<u8>,
@@ -68,6 +71,7 @@ impl StateView {
             state: self.clone(),
             chunk_bytes: chunk_bytes.max(1),
             local,
+            proven: None,
             stage: Stage::Header,
             buffer: Vec::new(),
             sent: 0,
@@ -134,12 +138,22 @@ impl Export {
                     self.records += 1;
                     return Ok(());
                 }
-                None => Stage::Entries(self.state.range(std::ops::Bound::Unbounded)?),
+                None => {
+                    self.proven = Some(LastVersion::of(&self.state)?);
+                    Stage::Entries(self.state.range(std::ops::Bound::Unbounded)?)
+                }
             },
             Stage::Entries(entries) => match entries.next().transpose()? {
                 Some((key, value)) => {
-                    if !key.starts_with(LOCAL) || self.local.includes(&key) {
-                        append(&mut self.buffer, Kind::Entry, &key, &value);
+                    let is_included = match key.starts_with(PROVEN) {
+                        true => self.proven.as_ref().is_some_and(|proven| proven.includes(&key)),
+                        false => !key.starts_with(LOCAL) || self.local.includes(&key),
+                    };
+                    if is_included {
+                        let proven = self.proven.as_ref().filter(|_| key.starts_with(PROVEN));
+                        let other = proven.map(|proven| proven.value(&key)).transpose()?.flatten();
+                        let value = other.as_deref().unwrap_or(&value);
+                        append(&mut self.buffer, Kind::Entry, &key, value);
                         self.records += 1;
                     }
                     return Ok(());
@@ -167,6 +181,6 @@ impl Export {
 
 fn encode_header(state: &StateView) -> Vec<u8> {
     let meta = state.meta();
-    let header = Header { height: meta.height, root: meta.root.0, root_key: meta.root_key.clone() };
-    header.encode()
+    let (root, proven, root_key) = (meta.root.0, meta.proven.0, meta.root_key.clone());
+    Header { height: meta.height, root, proven, root_key }.encode()
 }

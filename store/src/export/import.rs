@@ -16,6 +16,7 @@ use crate::{
         meta::{FILE, JOURNAL_FILE, Meta},
     },
     export::stream::{Header, Kind, Record},
+    proven::{PROVEN, app_hash::app_hash, check::check_alone},
 };
 
 /// Properties that the state of an [`Import`] must have.
@@ -23,8 +24,8 @@ use crate::{
 pub struct Expected {
     /// Height at which it was committed.
     pub height: u64,
-    /// Root hash, from a trusted source.
-    pub root: Hash,
+    /// App hash, from a trusted source.
+    pub app_hash: Hash,
     /// Accept keys that begin with `local.` too. Nothing can check them, so the export must come from this node or
     /// from one as trusted.
     pub local: bool,
@@ -147,7 +148,9 @@ impl Import {
             Kind::Node => {
                 transaction.open_table(TREE)?.insert(key, value)?;
             }
-            Kind::Entry if key.starts_with(LOCAL) && !self.expected.local => {
+            Kind::Entry
+                if key.starts_with(LOCAL) && !key.starts_with(PROVEN) && !self.expected.local =>
+            {
                 return Err(Error::Import("it has local keys, which are not asked for".into()));
             }
             Kind::Entry => {
@@ -200,7 +203,7 @@ impl Import {
                 header.height, self.expected.height
             )));
         }
-        check_root(Hash(header.root), &self.expected)?;
+        check_app_hash(app_hash(&Hash(header.proven), &Hash(header.root)), &self.expected)?;
         self.header = Some(header);
         Ok(())
     }
@@ -211,6 +214,7 @@ impl Import {
             height: header.height,
             serial: 0,
             root: Hash(header.root),
+            proven: Hash(header.proven),
             root_key: header.root_key,
         };
         for db in [&files.journal, &files.state] {
@@ -249,14 +253,15 @@ fn given_up() -> Error {
 }
 
 fn check(state: &StateView, expected: &Expected) -> Result<(), Error> {
-    check_root(state.root(), expected)?;
-    state.check_integrity().map(|_| ())
+    check_app_hash(state.app_hash(), expected)?;
+    state.check_integrity()?;
+    check_alone(state)
 }
 
-fn check_root(found: Hash, expected: &Expected) -> Result<(), Error> {
-    match found == expected.root {
+fn check_app_hash(found: Hash, expected: &Expected) -> Result<(), Error> {
+    match found == expected.app_hash {
         true => Ok(()),
-        false => Err(Error::ImportedRoot { found, expected: expected.root }),
+        false => Err(Error::ImportedRoot { found, expected: expected.app_hash }),
     }
 }
 

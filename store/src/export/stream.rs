@@ -6,7 +6,7 @@
 //! record: kind (1 byte), key length (4, big endian), value length (4, big endian), key, value
 //!
 //! kind        key                value                                        how many
-//! 1 header    "capstan state"    format (4), height (8), root (32), root key  1
+//! 1 header    "capstan state"    format (4), height (8), roots (32, 32), root key  1
 //! 2 node      tree key           the node's bytes                             any, in key order
 //! 3 entry     key                value                                        any, in key order
 //! 4 blob      sha256             content                                      any, in key order
@@ -88,6 +88,7 @@ impl<'a> Record<'a> {
 pub(crate) struct Header {
     pub(crate) height: u64,
     pub(crate) root: [u8; 32],
+    pub(crate) proven: [u8; 32],
     pub(crate) root_key: Option<Vec<u8>>,
 }
 
@@ -96,14 +97,17 @@ impl Header {
         let mut value = FORMAT.to_be_bytes().to_vec();
         value.extend_from_slice(&self.height.to_be_bytes());
         value.extend_from_slice(&self.root);
+        value.extend_from_slice(&self.proven);
         value.extend_from_slice(self.root_key.as_deref().unwrap_or_default()); // no key is empty
         value
     }
 
     pub(crate) fn decode(record: &Record<'_>) -> Result<Self, Error> {
         let mut rest = record.value;
-        let parts = (take(&mut rest), take(&mut rest), take(&mut rest));
-        let (true, (Some(format), Some(height), Some(root))) = (record.key == MAGIC, parts) else {
+        let parts = (take(&mut rest), take(&mut rest), take(&mut rest), take(&mut rest));
+        let (true, (Some(format), Some(height), Some(root), Some(proven))) =
+            (record.key == MAGIC, parts)
+        else {
             return Err(Error::Import("it does not begin like an exported state".into()));
         };
         match u32::from_be_bytes(format) {
@@ -117,6 +121,7 @@ impl Header {
         Ok(Self {
             height: u64::from_be_bytes(height),
             root,
+            proven,
             root_key: (!rest.is_empty()).then(|| rest.to_vec()),
         })
     }

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Error, StateView,
+    proven::{PROVEN, check::check},
     tree::{
         node::{
             MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv, hash_value, printable,
@@ -19,7 +20,7 @@ use crate::{
 pub struct IntegrityReport {
     /// Keys inside the root hash. The tree has as many nodes.
     pub keys: u64,
-    /// Keys that begin with `local.`. Their values cannot be checked.
+    /// Keys that begin with `local.`, but for those of the proven tree. Their values cannot be checked.
     pub local_keys: u64,
     /// Blobs, each of which has its hash.
     pub blobs: u64,
@@ -31,7 +32,7 @@ impl StateView {
     /// The check covers each tree node against its key, value and children, up to the root. It covers each value
     /// against its node, and each blob against its hash. The order of keys, the balance of every node and the heights in
     /// the nodes are checked too. No hash covers the heights, but the tree's growth depends on them. Finally no node and
-    /// no key may be left over.
+    /// no key may be left over. The proven tree of this height is checked too.
     ///
     /// It needs memory for one path of the tree, and time in proportion to the state.
     ///
@@ -61,6 +62,7 @@ impl StateView {
                 "{keys} keys, but {nodes} nodes in the tree and {stored} in its table"
             )));
         }
+        check(self)?;
         Ok(IntegrityReport { keys, local_keys, blobs: check_blobs(self)? })
     }
 }
@@ -166,6 +168,9 @@ fn check_entries(state: &StateView) -> Result<(u64, u64), Error> {
     for entry in state.range(std::ops::Bound::Unbounded)? {
         let (key, value) = entry?;
         let (key, value) = (&*key, &*value);
+        if key.starts_with(PROVEN) {
+            continue; // checked as a tree
+        }
         if key.starts_with(LOCAL) {
             local_keys += 1;
             continue;

@@ -101,6 +101,11 @@ impl StateView {
         Arc::ptr_eq(&self.meta, &other.meta)
     }
 
+    /// Returns whether both read over the same checkpoint, and so share the memory over it.
+    pub(crate) fn shares_checkpoint(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.checkpoint, &other.checkpoint)
+    }
+
     /// Returns the value of `key` without a copy.
     pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
         match self.memory.get(key, self.meta.serial) {

@@ -9,7 +9,7 @@
 
 use capstan_kernel_ports::{
     Hash,
-    store::{Entry, Overlay, Read},
+    store::{Entry, Overlay, PROVEN, Read},
 };
 use capstan_store::{Block, Store};
 pub use capstan_test_random::Random;
@@ -34,9 +34,23 @@ pub fn commit_entries(store: &Store, entries: &[(&[u8], &[u8])]) -> Hash {
     })
 }
 
-/// Returns all entries of `state`.
+/// Returns all entries of `state`, but for those of the proven tree.
 pub fn all(state: &impl Read) -> Vec<Entry> {
-    state.scan(b"").expect("scan")
+    let mut entries = state.scan(b"").expect("scan");
+    entries.retain(|entry| !entry.0.starts_with(PROVEN));
+    entries
+}
+
+/// Returns the first entry of `state` after `after` that starts with `prefix`, but for those of the proven tree.
+pub fn next_after(state: &impl Read, prefix: &[u8], after: &[u8]) -> Option<Entry> {
+    let mut after = after.to_vec();
+    loop {
+        let found = state.next_after(prefix, &after).expect("next");
+        match found {
+            Some((key, _)) if key.starts_with(PROVEN) => after = key,
+            found => return found,
+        }
+    }
 }
 
 /// Returns the writes of the block at `height`: sets and removals of shared keys, and node-local ones.

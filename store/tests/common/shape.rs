@@ -21,7 +21,7 @@ pub fn checked_shape(state: &StateView) -> (usize, u8) {
         let mut rest = stream.as_slice();
         while let Some((kind, key, value)) = take_record(&mut rest) {
             match kind {
-                1 => root = value[4 + 8 + 32..].to_vec(),
+                1 => root = value[4 + 8 + 2 * 32..].to_vec(),
                 2 => drop(nodes.insert(key.to_vec(), links(value))),
                 _ => break 'chunks,
             }

@@ -95,7 +95,7 @@ fn assert_one_state(network: &Network) {
     let mut first = None;
     for validator in network.validators() {
         let store = store_on(&validator.disk().copy()).unwrap();
-        assert_eq!(store.root().0.to_vec(), last);
+        assert_eq!(store.app_hash().0.to_vec(), last);
         let state = store.reader();
         state.check_integrity().unwrap();
         let derived: Vec<_> = state.scan(b"local.k.").unwrap();

@@ -81,7 +81,7 @@ fn any_event_of_a_block_can_be_taken_out() {
     let node = Node::run(home.path(), None, &blocks[..1]);
     let hash = node.hash();
     // The height and the app hash under it. Under the first block there is nothing.
-    let empty = Store::in_memory().unwrap().root().to_string();
+    let empty = Store::in_memory().unwrap().app_hash().to_string();
     let heights = [(1, empty), (2, hash)];
     drop(node);
     drop(Node::run(home.path(), None, &blocks));

@@ -1,0 +1,90 @@
+//! `capstan query --prove`: a record, verified under the app hash of a block's header.
+
+use anyhow::Context as _;
+use capstan_client::{PROVEN_STORE, TrustedHeader};
+use serde_json::{Value, json};
+
+use super::{Asker, Question};
+use crate::failure::usage;
+use crate::{Common, keys, tx::bundle_id};
+
+/// The proof of an answer.
+#[derive(clap::Args, Debug)]
+pub(super) struct Prove {
+    /// Verify the answer of the node by its proof.
+    #[arg(long, global = true)]
+    prove: bool,
+    /// Header that is trusted: its height and hash. The answer is of the height before it.
+    #[arg(long, global = true, value_name = "HEIGHT:HASH", requires = "prove")]
+    trust: Option<TrustedHeader>,
+}
+
+impl Prove {
+    pub(super) fn is_wanted(&self) -> bool {
+        self.prove
+    }
+
+    /// Prints the record of a question after verifying it.
+    pub(super) fn run(
+        &self,
+        question: &Question,
+        common: &Common,
+        asker: &Asker,
+    ) -> anyhow::Result<()> {
+        let key = key(question, common)?;
+        let record = asker.client.proven_record(&key, self.trust.as_ref())?;
+        let value = record.value.as_deref().map(serde_json::from_slice::<Value>).transpose();
+        let header = json!({
+            "height": record.height + 1,
+            "hash": record.header_hash,
+            "app_hash": hex::encode_upper(&record.app_hash),
+            "trusted": self.trust.is_some(),
+        });
+        let value = value.context("the proved value is not JSON")?;
+        asker.output.whole_record(&json!({
+            "key": record.key,
+            "value": value,
+            "height": record.height,
+            "header": header,
+        }));
+        if self.trust.is_none() {
+            crate::output::warn(&format!(
+                "The header is the node's own. To trust another source: --trust {}:HASH",
+                record.height + 1
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Prints a record without its proof.
+pub(super) fn show(asker: &Asker, key: &str) -> anyhow::Result<()> {
+    let key = key.trim_matches('/');
+    let path = format!("/store/{PROVEN_STORE}/key");
+    let answer = asker.client.abci_query(&path, key.as_bytes(), 0, false)?;
+    if answer.value.is_empty() {
+        anyhow::bail!("there is no record {key}; `capstan query record {key} --prove` proves that");
+    }
+    let value: Value = serde_json::from_slice(&answer.value).context("the record is not JSON")?;
+    asker.output.whole_record(&value);
+    Ok(())
+}
+
+/// Returns the key of the proven record that a question is about.
+fn key(question: &Question, common: &Common) -> anyhow::Result<String> {
+    Ok(match question {
+        Question::Account { account } => {
+            format!("accounts/{}", keys::find_address(common, account)?)
+        }
+        Question::Bundle { bundle } => format!("bundles/{}", bundle_id(bundle)?),
+        Question::VatStats { vat } => format!("vats/{vat}/stats"),
+        Question::Result { hash, index } => format!("txs/{}/{index}", hash.to_uppercase()),
+        Question::Params => "params".to_owned(),
+        Question::Record { key } => key.trim_matches('/').to_owned(),
+        _ => {
+            return Err(usage(
+                "only account, bundle, params, record, result and vat-stats have proofs".to_owned(),
+            ));
+        }
+    })
+}

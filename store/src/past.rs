@@ -1,0 +1,65 @@
+//! The states of the last heights, for reads at a past height.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use crate::StateView;
+
+/// The states that were committed last, each unaffected by later commits. Clones share them.
+///
+/// They are in memory only: after an opening there is the last state alone. Their number is bounded, and so is the
+/// weight of the changes between them. Otherwise the database would keep the pages of too many checkpoints for them.
+#[derive(Clone, Debug, Default)]
+pub struct Past(Arc<RwLock<States>>);
+
+#[derive(Debug, Default)]
+struct States {
+    /// The states, the oldest first, each with the weight of the changes that led to it.
+    states: VecDeque<(StateView, usize)>,
+    weight_bytes: usize,
+}
+
+impl Past {
+    /// Returns the state at `height`, or `None` if it is not kept.
+    pub fn at(&self, height: u64) -> Option<StateView> {
+        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let index = kept.states.binary_search_by_key(&height, |(state, _)| state.height()).ok()?;
+        Some(kept.states.get(index)?.0.clone())
+    }
+
+    /// Returns the oldest height that is kept, or `None` if there is none.
+    pub fn first_height(&self) -> Option<u64> {
+        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        kept.states.front().map(|(state, _)| state.height())
+    }
+
+    /// Adds the last state, whose changes weigh `weight_bytes`. Takes out what is more than `heights` before it, or
+    /// beyond `max_bytes`. Returns the states that were taken out and hold memory that no later state has.
+    pub(crate) fn add(
+        &self,
+        state: StateView,
+        weight_bytes: usize,
+        heights: u64,
+        max_bytes: usize,
+    ) -> Vec<StateView> {
+        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let oldest = state.height().saturating_sub(heights);
+        kept.states.push_back((state, weight_bytes));
+        kept.weight_bytes = kept.weight_bytes.saturating_add(weight_bytes);
+        let mut taken = Vec::new();
+        while let (Some((first, weight)), Some((second, _))) =
+            (kept.states.front(), kept.states.get(1))
+        {
+            if first.height() >= oldest && kept.weight_bytes <= max_bytes {
+                break;
+            }
+            let (weight, is_last_holder) = (*weight, !first.shares_checkpoint(second));
+            let first = kept.states.pop_front().map(|(first, _)| first);
+            taken.extend(first.filter(|_| is_last_holder));
+            kept.weight_bytes = kept.weight_bytes.saturating_sub(weight);
+        }
+        taken
+    }
+}
