@@ -112,9 +112,17 @@ impl Start {
             moniker: self.moniker,
             rpc: listen_addr("--rpc", &self.rpc)?,
             p2p: listen_addr("--p2p", &self.p2p)?,
+            cors: config.rpc_cors(false),
             empty_interval: capstan_node::block_policy(config, &genesis).empty_interval,
             peers: peers(self.peers)?,
         };
+        if comet.cors && !comet.home.has_cors_option() {
+            bail!(
+                "rpc.cors is on, but {}/config/config.toml has no line `cors_allowed_origins = []` in its section [rpc]; \
+                 add it",
+                comet.home.path.display()
+            );
+        }
         let (rpc, p2p) = (comet.rpc, comet.p2p);
         let node_id = comet.home.node_id()?;
         let app = capstan_node::open_app(home, config, &|step| progress.step(step))?;

@@ -127,6 +127,7 @@ fn planted_node() {
             rpc,
             p2p: text("p2p").parse().unwrap(),
             peers: peers.iter().map(|peer| peer.as_str().unwrap().to_owned()).collect(),
+            cors: false,
             empty_interval: None,
         };
         CometNode::start(app, config).unwrap().wait().unwrap();

@@ -121,7 +121,7 @@ fn genesis_and_its_chunks() {
     let whole: Value = serde_json::from_slice(&chunk.data).unwrap();
     assert_eq!(whole, node.rpc.call("genesis", json!({}))["genesis"]);
     let (code, data) = node.rpc.error("genesis_chunked", json!({"chunk": "1"}));
-    assert_eq!((code, data.as_str()), (INTERNAL_ERROR, "there are 1 chunks, 0 to 0, but got 1"));
+    assert_eq!((code, data.as_str()), (INTERNAL_ERROR, "there are 0 chunks, 1 is invalid"));
 }
 
 #[test]
@@ -129,13 +129,13 @@ fn consensus_params_and_validators() {
     let (_home, node) = node_with_blocks();
     let params = node.rpc.typed(consensus_params::Request::new(Some(1_u32.into())));
     assert_eq!(params.consensus_params.block.max_bytes, 22_020_096);
-    assert_eq!(params.consensus_params.version.unwrap().app, 3);
+    assert_eq!(params.consensus_params.version.unwrap().app, 0);
     node.rpc.commit("maxgas=55");
     let last = node.idle();
     let now = node.rpc.typed(consensus_params::Request::new(None));
     assert_eq!(
         (now.consensus_params.block.max_gas, now.block_height.value()),
-        (55, u64::try_from(last).unwrap())
+        (55, u64::try_from(last + 1).unwrap())
     );
     let before = node.rpc.typed(consensus_params::Request::new(Some(2_u32.into())));
     assert_eq!(before.consensus_params.block.max_gas, -1);
@@ -201,8 +201,10 @@ fn heights_that_there_are_not() {
             (INTERNAL_ERROR, "height must be greater than 0, but got 0".to_owned())
         );
         assert_eq!(error(json!(-3)).1, "height must be greater than 0, but got -3");
+        let most =
+            if ["validators", "consensus_params"].contains(&method) { last + 1 } else { last };
         let beyond =
-            format!("height 99 must be less than or equal to the current blockchain height {last}");
+            format!("height 99 must be less than or equal to the current blockchain height {most}");
         assert_eq!(error(json!("99")), (INTERNAL_ERROR, beyond));
         assert_eq!(error(json!("x")).0, INVALID_PARAMS);
         assert_eq!(error(json!({})).0, INVALID_PARAMS);
@@ -342,8 +344,7 @@ fn duplicates_and_impossible_transactions_are_refused() {
     let (_home, node) = node_with_blocks();
     for method in ["broadcast_tx_sync", "broadcast_tx_commit"] {
         let (code, data) = node.rpc.error(method, json!({"tx": base64("a=1")}));
-        assert_eq!((code, data.as_str()), (INTERNAL_ERROR, "tx already exists in cache"));
-        assert_eq!(node.rpc.error(method, json!({})).0, INVALID_PARAMS);
+        assert!(code == INTERNAL_ERROR && data.ends_with("tx already exists in cache"), "{data}");
         assert_eq!(node.rpc.error(method, json!({"tx": "***"})).0, INVALID_PARAMS);
     }
     let big = base64(&"x".repeat((8 << 20) + 1));
@@ -358,8 +359,8 @@ fn duplicates_and_impossible_transactions_are_refused() {
 fn a_flood_of_invalid_transactions_leaves_the_chain_alone() {
     let (_home, node) = node_with_blocks();
     let height = node.solo.height();
-    for batch in 0..20 {
-        let requests: Vec<Value> = (0..100)
+    for batch in 0..100 {
+        let requests: Vec<Value> = (0..20)
             .map(|n| json!({"jsonrpc": "2.0", "id": n, "method": "broadcast_tx_sync", "params": {"tx": base64(&format!("bad={batch}.{n}"))}}))
             .collect();
         let answers: Value =
@@ -428,7 +429,7 @@ fn tx_search_by_events_heights_and_hashes() {
     assert_eq!(search("app.value > 10 AND app.value <= 30"), ["n2=20", "n3=30"]);
     assert_eq!(search("app.key CONTAINS 'n' AND app.value = 40"), ["n4=40"]);
     assert_eq!(search("tx.height = 2"), ["a=1"]);
-    assert_eq!(search("tm.event = 'Tx' AND tx.height < 5"), ["a=1", "b=2"]);
+    assert_eq!(search("app.key EXISTS AND tx.height < 5"), ["a=1", "b=2"]);
     assert_eq!(search("app.hidden EXISTS"), Vec::<String>::new());
     let hash =
         node.rpc.call("tx", json!({"hash": tx_hash("b=2")}))["hash"].as_str().unwrap().to_owned();
@@ -442,10 +443,8 @@ fn tx_search_by_events_heights_and_hashes() {
     assert!(typed.txs[0].proof.is_some());
 
     let error = |params: Value| node.rpc.error("tx_search", params).1;
-    assert!(
-        error(json!({"query": "malformed query"})).starts_with("failed to parse query at byte 10")
-    );
-    assert!(error(json!({})).starts_with("failed to parse query"));
+    assert!(error(json!({"query": "malformed query"})).starts_with("offset 10: got tag, wanted"));
+    assert_eq!(error(json!({})), "offset 0: EOF");
     assert_eq!(
         error(json!({"query": "a=1", "page": "9"})),
         "page should be within [1, 1] range, given 9"

@@ -46,7 +46,10 @@ fn block_calls(count: usize, height: &str) -> Vec<Value> {
 #[test]
 fn the_answer_to_a_batch_stops_at_its_bound_and_says_so_for_each_call() {
     let most = 128 * KIB;
-    let (_home, node) = node(|limits| limits.max_answer_bytes = most);
+    let (_home, node) = node(|limits| {
+        limits.max_answer_bytes = most;
+        limits.max_batch = 100;
+    });
     let height = commit(&node, "large", 20 * KIB);
     let mut calls = block_calls(99, &height);
     calls.push(json!({"id": 99, "method": "broadcast_tx_sync", "params": {"tx": base64("b=1")}}));
@@ -75,7 +78,7 @@ fn an_answer_to_one_call_is_bounded_too() {
     for name in ["a", "b", "c"] {
         commit(&node, name, 10 * KIB);
     }
-    let page = |per_page: u32| json!({"query": "tm.event='Tx'", "per_page": per_page.to_string()});
+    let page = |per_page: u32| json!({"query": "app.key EXISTS", "per_page": per_page.to_string()});
     let (code, why) = node.rpc.error("tx_search", page(3));
     assert_eq!(code, -32000, "{why}");
     assert!(why.contains("more than 65536 bytes"), "{why}");
@@ -119,7 +122,7 @@ fn a_request_with_too_many_values_is_not_read_to_its_end() {
     }
     let id = "x".repeat(257);
     let (_, text) = node.rpc.post(&json!({"id": id, "method": "health"}).to_string());
-    assert!(text.contains("at most 256 bytes") && text.len() < 256, "{text}");
+    assert!(text.contains("more than 256 bytes") && text.len() < 256, "{text}");
 }
 
 #[test]
@@ -127,9 +130,7 @@ fn queries_that_differ_by_blanks_are_one_subscription() {
     let (_home, node) = node(|_| {});
     let mut socket = node.rpc.websocket();
     for (id, blanks) in (0..20).map(|id| (id, " ".repeat(1 + id as usize))) {
-        let again = " AND tm.event EXISTS".repeat(id as usize % 5);
-        let query =
-            format!("tm.event{blanks}={blanks}'NewBlock' AND tm.event EXISTS{again}{blanks}");
+        let query = format!("tm.event{blanks}={blanks}'NewBlock' AND tm.event EXISTS{blanks}");
         send(&mut socket, id, "subscribe", json!({"query": query}));
         let answer = receive(&mut socket);
         match id {
@@ -146,7 +147,10 @@ fn a_client_that_does_not_read_is_dropped_and_what_waited_for_it_is_freed() {
     const SUBSCRIPTIONS: usize = 20;
     const BACKLOG: usize = 256 * KIB;
     const TX: usize = 128 * KIB;
-    let (_home, node) = node(|limits| limits.max_backlog_bytes = BACKLOG);
+    let (_home, node) = node(|limits| {
+        limits.max_backlog_bytes = BACKLOG;
+        limits.max_subscriptions = SUBSCRIPTIONS;
+    });
     let mut socket = node.rpc.websocket();
     for id in 0..SUBSCRIPTIONS {
         let query = "tm.event = 'NewBlock'".to_owned() + &condition(id);
@@ -340,7 +344,7 @@ fn messages_of_all_websockets_together_fit_into_the_memory_for_bodies() {
     assert!(large(20 * KIB).is_some_and(|answer| answer.contains("result")));
     // A tenth of the memory.
     assert_eq!(large(26 * KIB), None);
-    // What waits for a call counts.
+    // A call that waits for its block holds its part. The calls behind it are not read.
     node.rpc.call("broadcast_tx_sync", json!({"tx": base64("slow=1")}));
     poll(|| node.app.is_slow().then_some(()));
     let mut socket = node.rpc.websocket();
@@ -348,7 +352,8 @@ fn messages_of_all_websockets_together_fit_into_the_memory_for_bodies() {
     for n in 0..16 {
         send(&mut socket, n as i64, "broadcast_tx_commit", json!({"tx": tx(n)}));
     }
-    let busy = receive(&mut socket);
+    poll(|| (metric(node.rpc, "pending_bytes") >= 20 * KIB).then_some(()));
+    assert!(metric(node.rpc, "pending_bytes") <= 50 * KIB);
     node.app.release();
-    assert!(busy["error"]["data"].as_str().unwrap().contains("max_pending_bytes"), "{busy}");
+    assert_eq!(receive(&mut socket)["id"], 0);
 }

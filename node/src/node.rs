@@ -61,6 +61,7 @@ pub fn start(
             config.rpc_limits(),
             config.gateway.max_connections.saturating_mul(2),
         ),
+        cors: config.rpc_cors(true),
         metrics,
         check: Some(check_only(&app)),
         ..SoloConfig::new(&home.path, rpc, document)

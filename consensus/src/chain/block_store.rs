@@ -14,7 +14,7 @@
 //! | `results` | height | `tendermint.abci.ResponseFinalizeBlock` |
 //! | `params` | height from which they hold | `tendermint.types.ConsensusParams` |
 //! | `txs` | hash of the transaction | height, index in the block |
-//! | `tx_events` | see [`super::tx_index`] | nothing |
+//! | `tx_events`, `block_events` | see [`super::tx_index`] | nothing |
 //! | `block_bytes` | height | see [`super::history`] |
 //!
 //! A block without results was being executed when the process ended.
@@ -28,7 +28,7 @@ use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, Consensu
 
 use super::history::{History, result_bytes};
 use super::merkle::sha256;
-use super::tx_index;
+use super::{block_index, tx_index};
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 pub(super) const BLOCKS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("blocks");
@@ -41,9 +41,11 @@ pub(super) const RESULTS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new
 pub(super) const PARAMS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("params");
 pub(super) const TXS: TableDefinition<'_, &[u8], (i64, u32)> = TableDefinition::new("txs");
 pub(super) const TX_EVENTS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("tx_events");
+pub(super) const BLOCK_EVENTS: TableDefinition<'_, &[u8], ()> =
+    TableDefinition::new("block_events");
 
 /// The version of the layout above.
-const FORMAT: &[u8] = b"1";
+const FORMAT: &[u8] = b"2";
 
 /// The event index.
 pub(crate) type TxEvents = redb::ReadOnlyTable<&'static [u8], ()>;
@@ -61,7 +63,7 @@ pub enum BlockStoreError {
         path: PathBuf,
     },
     /// The file has another format: another version of this program wrote it.
-    #[error("{} has block store format {found:?}, this version reads \"1\"; use another home", path.display())]
+    #[error("{} has block store format {found:?}, this version reads \"2\"; use another home", path.display())]
     Format {
         /// Path of the file.
         path: PathBuf,
@@ -142,6 +144,7 @@ impl BlockStore {
             write.open_table(BLOCK_HASHES)?;
             write.open_table(TXS)?;
             write.open_table(TX_EVENTS)?;
+            write.open_table(BLOCK_EVENTS)?;
         }
         let history = History::open(&write)?;
         write.commit()?;
@@ -223,6 +226,10 @@ impl BlockStore {
                 for key in tx_index::keys((height, index), &result.events) {
                     events.insert(key.as_slice(), ())?;
                 }
+            }
+            let mut events = write.open_table(BLOCK_EVENTS)?;
+            for key in block_index::keys(height, &results.events) {
+                events.insert(key.as_slice(), ())?;
             }
             stored.insert(height, results.encode_to_vec().as_slice())?;
             if let Some(params) = new_params {
@@ -316,9 +323,27 @@ impl BlockStore {
     pub(crate) fn scan_tx_events(
         &self,
         prefix: &[u8],
+        visit: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), BlockStoreError> {
+        self.scan(TX_EVENTS, prefix, visit)
+    }
+
+    /// Does the same in the event index of blocks.
+    pub(crate) fn scan_block_events(
+        &self,
+        prefix: &[u8],
+        visit: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), BlockStoreError> {
+        self.scan(BLOCK_EVENTS, prefix, visit)
+    }
+
+    fn scan(
+        &self,
+        table: TableDefinition<'static, &'static [u8], ()>,
+        prefix: &[u8],
         mut visit: impl FnMut(&[u8]) -> bool,
     ) -> Result<(), BlockStoreError> {
-        let table = self.database.begin_read()?.open_table(TX_EVENTS)?;
+        let table = self.database.begin_read()?.open_table(table)?;
         for entry in table.range(prefix..)? {
             let (key, _) = entry?;
             if !key.value().starts_with(prefix) || !visit(key.value()) {

@@ -20,21 +20,33 @@ pub(crate) fn signed(
     block_id: &BlockId,
     time: Timestamp,
 ) -> Commit {
+    let signature = CommitSig {
+        block_id_flag: BlockIdFlag::Commit.into(),
+        validator_address: key.address().as_bytes().to_vec(),
+        timestamp: Some(time),
+        signature: sign(key, chain_id, SignedMsgType::Precommit, height, block_id, time),
+    };
+    Commit { height, round: 0, block_id: Some(block_id.clone()), signatures: vec![signature] }
+}
+
+/// Signs a vote for the block `block_id` at `time`, in round 0. Returns the signature.
+pub(crate) fn sign(
+    key: &ValidatorKey,
+    chain_id: &str,
+    kind: SignedMsgType,
+    height: i64,
+    block_id: &BlockId,
+    time: Timestamp,
+) -> Vec<u8> {
     let vote = CanonicalVote {
-        r#type: SignedMsgType::Precommit.into(),
+        r#type: kind.into(),
         height,
         round: 0,
         block_id: Some(canonical(block_id)),
         timestamp: Some(time),
         chain_id: chain_id.to_owned(),
     };
-    let signature = CommitSig {
-        block_id_flag: BlockIdFlag::Commit.into(),
-        validator_address: key.address().as_bytes().to_vec(),
-        timestamp: Some(time),
-        signature: key.sign(&vote.encode_length_delimited_to_vec()),
-    };
-    Commit { height, round: 0, block_id: Some(block_id.clone()), signatures: vec![signature] }
+    key.sign(&vote.encode_length_delimited_to_vec())
 }
 
 /// Renders `commit` as `ProcessProposal` and `FinalizeBlock` carry it. The commit of the first block is empty.

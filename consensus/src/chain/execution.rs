@@ -63,6 +63,8 @@ pub(crate) struct Tip {
     pub(crate) results_hash: Vec<u8>,
     /// The parameters for the next block.
     pub(crate) params: ConsensusParams,
+    /// The application's version for the next block. As in CometBFT, that of the parameters counts only once they change.
+    pub(crate) app_version: u64,
 }
 
 /// A block with everything that is stored of it before it runs.
@@ -246,10 +248,7 @@ impl Chain {
         last_commit: Commit,
     ) -> Result<Proposal, SoloError> {
         let header = Header {
-            version: Some(Consensus {
-                block: BLOCK_PROTOCOL,
-                app: self.tip.params.version.unwrap_or_default().app,
-            }),
+            version: Some(Consensus { block: BLOCK_PROTOCOL, app: self.tip.app_version }),
             chain_id: self.genesis.chain_id().to_owned(),
             height: self.next_height(),
             time: Some(time.into()),
@@ -355,6 +354,10 @@ impl Tip {
         params: ConsensusParams,
     ) -> Result<Self, BlockStoreError> {
         let header = header_of(block)?;
+        let app_version = match &results.consensus_param_updates {
+            Some(_) => params.version.unwrap_or_default().app,
+            None => header.version.unwrap_or_default().app,
+        };
         Ok(Self {
             height: header.height,
             block_id,
@@ -363,6 +366,7 @@ impl Tip {
             app_hash: results.app_hash.to_vec(),
             results_hash: merkle::results_hash(&results.tx_results).to_vec(),
             params,
+            app_version,
         })
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tendermint_proto::v0_38::abci::{RequestInitChain, ResponseFinalizeBlock, ResponseInfo};
-use tendermint_proto::v0_38::types::{Block, BlockId, PartSetHeader, VersionParams};
+use tendermint_proto::v0_38::abci::{RequestInitChain, ResponseFinalizeBlock};
+use tendermint_proto::v0_38::types::{Block, BlockId, PartSetHeader};
 
 use super::abci::Abci;
 use super::block_store::{BlockStore, BlockStoreError, InitialState};
@@ -38,15 +38,16 @@ impl Chain {
         if app_height.max(base + 1) < first {
             return Err(SoloError::AppBehind { app: app_height, first });
         }
+        let mut app_version = info.app_version;
         let initial = if info.last_block_height == 0 {
-            init_chain(app.as_ref(), &store, &genesis, &validator, &info)?
+            init_chain(app.as_ref(), &store, &genesis, &validator, &mut app_version)?
         } else {
             store
                 .initial()?
                 .ok_or_else(|| BlockStoreError::Damaged("no record of InitChain".to_owned()))?
         };
         let tip = if app_height == base {
-            Tip::initial(&genesis, initial)
+            Tip::initial(&genesis, initial, app_version)
         } else {
             Tip::stored(&store, app_height)?
         };
@@ -85,8 +86,8 @@ impl Chain {
 }
 
 impl Tip {
-    /// The tip before the first block.
-    fn initial(genesis: &GenesisDoc, state: InitialState) -> Self {
+    /// The tip before the first block, which the application makes in `app_version`.
+    fn initial(genesis: &GenesisDoc, state: InitialState, app_version: u64) -> Self {
         Self {
             height: genesis.initial_height - 1,
             block_id: BlockId { hash: Vec::new(), part_set_header: Some(PartSetHeader::default()) },
@@ -95,6 +96,7 @@ impl Tip {
             app_hash: state.app_hash,
             results_hash: merkle::results_hash(&[]).to_vec(),
             params: state.params,
+            app_version,
         }
     }
 
@@ -129,10 +131,8 @@ fn init_chain(
     store: &BlockStore,
     genesis: &GenesisDoc,
     validator: &Validator,
-    info: &ResponseInfo,
+    app_version: &mut u64,
 ) -> Result<InitialState, SoloError> {
-    let mut before = genesis.params.clone();
-    before.version = Some(VersionParams { app: info.app_version });
     let response = app.init_chain(RequestInitChain {
         time: Some(genesis.time.into()),
         chain_id: genesis.chain_id().to_owned(),
@@ -147,7 +147,10 @@ fn init_chain(
             "InitChain names other validators; solo consensus has only its own".to_owned(),
         ));
     }
-    let params = params::merged(&before, response.consensus_params.as_ref());
+    let params = params::merged(&genesis.params, response.consensus_params.as_ref());
+    if response.consensus_params.is_some() {
+        *app_version = params.version.unwrap_or_default().app;
+    }
     if let Some(why) = params::fault(&params) {
         return Err(broken(format!("InitChain's consensus parameters: {why}")));
     }

@@ -11,11 +11,11 @@ use tendermint_proto::v0_38::abci::ResponseFinalizeBlock;
 use tendermint_proto::v0_38::types::{Block, BlockMeta};
 
 use super::block_store::{
-    BLOCK_HASHES, BLOCK_METAS, BLOCKS, BlockStoreError, PARAMS, RESULTS, SEEN_COMMITS, TX_EVENTS,
-    TXS, decode,
+    BLOCK_EVENTS, BLOCK_HASHES, BLOCK_METAS, BLOCKS, BlockStoreError, PARAMS, RESULTS,
+    SEEN_COMMITS, TX_EVENTS, TXS, decode,
 };
 use super::merkle::sha256;
-use super::tx_index;
+use super::{block_index, tx_index};
 
 const BLOCK_BYTES: TableDefinition<'_, i64, u64> = TableDefinition::new("block_bytes");
 
@@ -89,9 +89,13 @@ fn remove(write: &WriteTransaction, height: i64) -> Result<(), BlockStoreError> 
         write.open_table(BLOCK_HASHES)?.remove(id.hash.as_slice())?;
     }
     let (mut txs, mut events) = (write.open_table(TXS)?, write.open_table(TX_EVENTS)?);
-    let results = results.map(|results| results.tx_results).unwrap_or_default();
+    let results = results.unwrap_or_default();
+    let mut block_events = write.open_table(BLOCK_EVENTS)?;
+    for key in block_index::keys(height, &results.events) {
+        block_events.remove(key.as_slice())?;
+    }
     let data = block.and_then(|block| block.data).map(|data| data.txs).unwrap_or_default();
-    for (index, (tx, result)) in (0_u32..).zip(data.iter().zip(&results)) {
+    for (index, (tx, result)) in (0_u32..).zip(data.iter().zip(&results.tx_results)) {
         let position = (height, index);
         for key in tx_index::keys(position, &result.events) {
             events.remove(key.as_slice())?;
@@ -132,10 +136,11 @@ fn take<T: prost::Message + Default>(
 /// Returns the bytes of a block's results, with those of its index entries.
 pub(super) fn result_bytes(block: &Block, results: &ResponseFinalizeBlock) -> u64 {
     let height = block.header.as_ref().map_or(0, |header| header.height);
-    let mut bytes = results.encoded_len();
+    let entries =
+        |keys: Vec<Vec<u8>>| keys.iter().map(|key| key.len() + ENTRY_BYTES).sum::<usize>();
+    let mut bytes = results.encoded_len() + entries(block_index::keys(height, &results.events));
     for (index, result) in (0_u32..).zip(&results.tx_results) {
-        let keys = tx_index::keys((height, index), &result.events);
-        bytes += TX_BYTES + keys.iter().map(|key| key.len() + ENTRY_BYTES).sum::<usize>();
+        bytes += TX_BYTES + entries(tx_index::keys((height, index), &result.events));
     }
     bytes as u64
 }

@@ -1,8 +1,9 @@
 //! The chain of one validator: how its blocks are made, executed, stored and found again.
 
 pub(crate) mod abci;
+pub(crate) mod block_index;
 pub(crate) mod block_store;
-mod commit;
+pub(crate) mod commit;
 mod error;
 pub(crate) mod execution;
 mod genesis;
@@ -11,6 +12,7 @@ mod history;
 pub(crate) mod merkle;
 pub(crate) mod params;
 pub(crate) mod query;
+mod query_syntax;
 pub(crate) mod tx_events;
 pub(crate) mod tx_index;
 pub(crate) mod tx_search;

@@ -266,13 +266,13 @@ impl<'a> Filter<'a> {
         let text = height.to_string();
         Ok(self.conditions.iter().all(|condition| {
             if condition.key() == "tx.height" {
-                return condition.accepts(&text);
+                return condition.accepts_indexed(&text);
             }
             result.events.iter().any(|event| {
                 let name = condition.key().strip_prefix(event.r#type.as_str());
                 let Some(name) = name.and_then(|rest| rest.strip_prefix('.')) else { return false };
                 let mut attributes = event.attributes.iter().filter(|a| a.index && a.key == name);
-                attributes.any(|attribute| condition.accepts(&attribute.value))
+                attributes.any(|attribute| condition.accepts_indexed(&attribute.value))
             })
         }))
     }

@@ -90,8 +90,6 @@ impl<'a> Plan<'a> {
         let mut plan = Self { heights: all, exact: Vec::new(), only: None, others: Vec::new() };
         for condition in query.conditions() {
             match (condition.key(), condition.exact_text(), condition.integer_bounds()) {
-                // Every transaction is of this kind, and the index does not say so again for each.
-                ("tm.event", ..) if condition.accepts("Tx") => {}
                 ("tx.hash", text, _) => {
                     let hash = text.and_then(|text| hex::decode(text).ok());
                     let position = hash.map(|hash| store.tx_position(&hash)).transpose()?.flatten();
@@ -158,7 +156,8 @@ fn by_others(
     let (low, high) = plan.heights;
     let within = |(height, _): &TxPosition| {
         let text = height.to_string();
-        (low..=high).contains(height) && heights.iter().all(|condition| condition.accepts(&text))
+        (low..=high).contains(height)
+            && heights.iter().all(|condition| condition.accepts_indexed(&text))
     };
     let mut positions: Vec<_> = found.into_iter().filter(within).collect();
     if order == Order::Descending {
@@ -177,7 +176,7 @@ fn scan(
     store.scan_tx_events(&prefix(condition.key(), None), |key| {
         has_room = room.take_entry(key.len());
         if let Some((value, position)) = parse(key)
-            && condition.accepts(value)
+            && condition.accepts_indexed(value)
         {
             found.insert(position);
         }

@@ -87,6 +87,13 @@ impl CometHome {
         self.path.join("cometbft.log")
     }
 
+    /// Returns whether `config.toml` has the option that [`super::CometConfig::cors`] sets. CometBFT ignores the
+    /// setting otherwise.
+    pub fn has_cors_option(&self) -> bool {
+        let config = fs::read_to_string(self.path.join("config/config.toml"));
+        config.is_ok_and(|config| config.contains("cors_allowed_origins"))
+    }
+
     fn node_key(&self) -> Result<ValidatorKey, KeyError> {
         ValidatorKey::load_or_create(&self.path.join("config/node_key.json"))
     }
@@ -119,6 +126,8 @@ log_level = "info"
 # Room for the largest transaction in base64 and for the rest of its request.
 max_body_bytes = {max_body_bytes}
 timeout_broadcast_tx_commit = "60s"
+# Web pages that may call. rpc.cors in the home's config.toml allows all.
+cors_allowed_origins = []
 # As CosmJS sends them by default.
 max_request_batch_size = 20
 

@@ -18,6 +18,8 @@ use super::server::AbciServer;
 use super::socket::{self, AbciAddr};
 use super::watch::LogWatch;
 
+/// Environment variable of CometBFT's option `rpc.cors_allowed_origins`.
+const CORS_VARIABLE: &str = "CMT_RPC_CORS_ALLOWED_ORIGINS";
 /// Directory of the application's socket, in the home of CometBFT.
 const SOCKET_DIR: &str = "run";
 /// Time in which CometBFT must stop by itself.
@@ -44,6 +46,8 @@ pub struct CometConfig {
     pub p2p: SocketAddr,
     /// The peers that it keeps connections to, as `ID@IP:PORT`.
     pub peers: Vec<String>,
+    /// Whether web pages of any origin may call the JSON-RPC, besides those of `cors_allowed_origins` in `config.toml`.
+    pub cors: bool,
     /// Time after which an idle chain makes an empty block, if this node is the proposer. With `None` it makes none.
     pub empty_interval: Option<Duration>,
 }
@@ -213,6 +217,9 @@ fn wait(child: &Mutex<Child>, timeout: Option<Duration>) -> Option<ExitStatus> {
 fn spawn(config: &CometConfig, abci: &AbciAddr, output: PipeWriter) -> io::Result<Child> {
     let empty_interval = config.empty_interval.unwrap_or_default();
     let mut command = Command::new(&config.program);
+    if config.cors {
+        command.env(CORS_VARIABLE, "*");
+    }
     command
         .arg("start")
         .arg("--home")
@@ -263,6 +270,7 @@ mod tests {
             rpc: SocketAddr::from(([127, 0, 0, 1], 1)),
             p2p: SocketAddr::from(([127, 0, 0, 1], 2)),
             peers: vec![],
+            cors: false,
             empty_interval: None,
         };
         CometNode::start(Nothing, config).unwrap()

@@ -1,7 +1,7 @@
-//! Quotes in the URIs of GET requests.
+//! Quotes and other characters in the URIs of GET requests.
 //!
-//! CometBFT's RPC accepts `/abci_query?path="vats"`, which people type for curl. The grammar of HTTP, and so the HTTP
-//! library, wants `%22`. This module replaces the quotes of request lines before the library reads them.
+//! CometBFT's RPC accepts `/tx_search?query="tx.height>5"`, which people type for curl. The grammar of HTTP, and so the
+//! HTTP library, wants `%22` and `%3E`. This module replaces such characters before the library reads them.
 
 use std::io;
 use std::pin::Pin;
@@ -139,7 +139,9 @@ impl QuoteEncoder {
         self.part = match self.part {
             Part::RequestLine if whole && line.starts_with(b"GET ") => {
                 line.iter().for_each(|byte| match byte {
-                    b'"' => out.extend_from_slice(b"%22"),
+                    b'"' | b'<' | b'>' | b'`' | b'{' | b'|' | b'}' | b'\\' | b'^' | 0x80.. => {
+                        out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+                    }
                     other => out.push(*other),
                 });
                 self.part = Part::Header;
@@ -187,8 +189,8 @@ mod tests {
 
     #[test]
     fn quotes_of_request_lines_are_encoded_and_nothing_else_is_touched() {
-        let get = "GET /abci_query?path=\"vats\" HTTP/1.1\r\nHost: \"x\"\r\n\r\n";
-        let good = "GET /abci_query?path=%22vats%22 HTTP/1.1\r\nHost: \"x\"\r\n\r\n";
+        let get = "GET /abci_query?path=\"v>é\" HTTP/1.1\r\nHost: \"x\"\r\n\r\n";
+        let good = "GET /abci_query?path=%22v%3E%C3%A9%22 HTTP/1.1\r\nHost: \"x\"\r\n\r\n";
         let post = "POST /\"a\" HTTP/1.1\r\nContent-Length: 9\r\n\r\n{\"a\":\"\n\"}";
         let upgrade = "GET /\"w\" HTTP/1.1\r\nUpgrade: websocket\r\n\r\nGET \"\n";
         let upgraded = "GET /%22w%22 HTTP/1.1\r\nUpgrade: websocket\r\n\r\nGET \"\n";

@@ -145,6 +145,13 @@ impl Mempool {
         Ok(response)
     }
 
+    /// Refuses a transaction that would not be checked: it does not fit, or it is known.
+    pub(crate) fn admits(&self, tx: &Bytes, hash: &Hash) -> Result<(), MempoolError> {
+        let pool = self.pool();
+        pool.fits(&self.limits, tx)?;
+        if pool.cache.known.contains(hash) { Err(MempoolError::Known) } else { Ok(()) }
+    }
+
     /// Asks the application about a transaction without keeping it.
     pub(crate) fn check_only(&self, tx: Bytes) -> ResponseCheckTx {
         match &self.check {
@@ -277,6 +284,13 @@ impl Pool {
         tx: &Bytes,
         hash: Hash,
     ) -> Result<(), MempoolError> {
+        self.fits(limits, tx)?;
+        let waits = self.waiting.iter().any(|waiting| waiting.hash == hash);
+        if !waits && self.cache.remember(hash) { Ok(()) } else { Err(MempoolError::Known) }
+    }
+
+    /// Refuses a transaction for which there is no room.
+    fn fits(&self, limits: &MempoolLimits, tx: &Bytes) -> Result<(), MempoolError> {
         let block_bytes = params::max_data_bytes(&self.params);
         let max = limits.max_tx_bytes.min(usize::try_from(block_bytes).unwrap_or(usize::MAX));
         if tx.len() > limits.max_tx_bytes || params::tx_size_in_block(tx.len()) > block_bytes {
@@ -290,8 +304,7 @@ impl Pool {
                 max_bytes: limits.max_total_bytes,
             });
         }
-        let waits = self.waiting.iter().any(|waiting| waiting.hash == hash);
-        if !waits && self.cache.remember(hash) { Ok(()) } else { Err(MempoolError::Known) }
+        Ok(())
     }
 
     /// Removes transactions, which may come again.

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use tendermint_proto::v0_38::types::BlockId;
 
-use super::call::{Answer, RpcError};
+use super::call::Answer;
 use super::context::RpcContext;
+use super::error::RpcError;
 use super::json;
 use super::params::Params;
 
@@ -34,13 +35,15 @@ pub(crate) fn header_by_hash(node: &RpcContext, params: &Params) -> Answer {
 pub(crate) fn block_results(node: &RpcContext, params: &Params) -> Answer {
     let height = height(node, params)?;
     let results = node.store.results(height)?;
-    let results = results.ok_or_else(|| missing("results", height))?;
+    let results = results.ok_or_else(|| {
+        RpcError::internal(format!("could not find results for height #{height}"))
+    })?;
     let txs: Value = results.tx_results.iter().map(json::tx_result).collect();
     let updates: Value = results.validator_updates.iter().map(json::validator_update).collect();
     Ok(json!({
         "height": height.to_string(),
         "txs_results": null_if_empty(txs),
-        "finalize_block_events": json::events(&results.events),
+        "finalize_block_events": null_if_empty(json::sparse_events(&results.events)),
         "validator_updates": null_if_empty(updates),
         "consensus_param_updates": results.consensus_param_updates.as_ref().map(json::consensus_params),
         "app_hash": json::base64(&results.app_hash),
@@ -51,11 +54,9 @@ pub(crate) fn blockchain(node: &RpcContext, params: &Params) -> Answer {
     let head = node.feed.head().height;
     let first = node.store.heights()?.map_or(1, |(first, _)| first);
     let (low, high) =
-        (params.integer("minHeight")?.unwrap_or(0), params.integer("maxHeight")?.unwrap_or(0));
+        (params.integer("minHeight").unwrap_or(0), params.integer("maxHeight").unwrap_or(0));
     if low < 0 || high < 0 {
-        return Err(RpcError::internal(format!(
-            "heights must be non-negative, but got {low} and {high}"
-        )));
+        return Err(RpcError::internal("heights must be non-negative"));
     }
     // Zero stands for "the first" and "the last".
     let high = if high == 0 { head } else { high.min(head) };
@@ -93,13 +94,7 @@ pub(crate) fn commit(node: &RpcContext, params: &Params) -> Answer {
 pub(crate) fn validators(node: &RpcContext, params: &Params) -> Answer {
     let height = height_or_next(node, params)?;
     let page = Page::from_params(params, 1)?;
-    let validator = &node.validator;
-    let one = json!({
-        "address": validator.key.address().to_string(),
-        "pub_key": {"type": "tendermint/PubKeyEd25519", "value": json::base64(&validator.key.public_bytes())},
-        "voting_power": validator.power.to_string(),
-        "proposer_priority": "0",
-    });
+    let one = json::validator(&node.validator);
     let list = &[one][page.range()];
     let count = list.len().to_string();
     Ok(
@@ -107,43 +102,34 @@ pub(crate) fn validators(node: &RpcContext, params: &Params) -> Answer {
     )
 }
 
-/// Returns the height that is asked for, by default the last. The next height is allowed, since its parameters are
-/// known.
+/// Returns the height that is asked for, by default the last.
 ///
 /// # Errors
 /// CometBFT's texts for heights that there are not.
 pub(crate) fn height(node: &RpcContext, params: &Params) -> Result<i64, RpcError> {
-    let head = node.feed.head().height;
-    height_up_to(node, params, head, head)
+    height_up_to(node, params, node.feed.head().height)
 }
 
-/// Returns the height that is asked for, by default the last. The next height is allowed, since its parameters are
-/// known.
+/// Returns the height that is asked for, by default the next, whose validators and parameters are known.
 pub(crate) fn height_or_next(node: &RpcContext, params: &Params) -> Result<i64, RpcError> {
-    let head = node.feed.head().height;
-    height_up_to(node, params, head, head + 1)
+    height_up_to(node, params, node.feed.head().height + 1)
 }
 
-fn height_up_to(
-    node: &RpcContext,
-    params: &Params,
-    default: i64,
-    most: i64,
-) -> Result<i64, RpcError> {
+fn height_up_to(node: &RpcContext, params: &Params, most: i64) -> Result<i64, RpcError> {
     let first = node.store.heights()?.map_or(node.genesis.initial_height, |(first, _)| first);
-    let height = match params.integer("height")? {
+    let height = match params.integer("height") {
         Some(height) if height <= 0 => {
             return Err(RpcError::internal(format!(
                 "height must be greater than 0, but got {height}"
             )));
         }
         Some(height) => height,
-        None if default < first => return Err(RpcError::internal("the chain has no blocks yet")),
-        None => default,
+        None if most < first => return Err(RpcError::internal("the chain has no blocks yet")),
+        None => most,
     };
     if height > most {
         let text = format!(
-            "height {height} must be less than or equal to the current blockchain height {default}"
+            "height {height} must be less than or equal to the current blockchain height {most}"
         );
         return Err(RpcError::internal(text));
     }
@@ -157,10 +143,10 @@ fn height_up_to(
 
 fn height_by_hash(node: &RpcContext, params: &Params) -> Result<Option<i64>, RpcError> {
     let head = node.feed.head().height;
-    Ok(node.store.height_of(&params.bytes("hash")?)?.filter(|height| *height <= head))
+    Ok(node.store.height_of(params.bytes("hash"))?.filter(|height| *height <= head))
 }
 
-fn block_at(node: &RpcContext, height: i64) -> Answer {
+pub(crate) fn block_at(node: &RpcContext, height: i64) -> Answer {
     let block = node.store.block(height)?.ok_or_else(|| missing("block", height))?;
     let id = node.store.block_id(height)?.ok_or_else(|| missing("block", height))?;
     Ok(json!({"block_id": json::block_id(&id), "block": json::block(&block)}))
@@ -189,12 +175,12 @@ pub(crate) struct Page {
 impl Page {
     /// Reads `page` and `per_page` for a list of `total` elements.
     pub(crate) fn from_params(params: &Params, total: usize) -> Result<Self, RpcError> {
-        let per_page = match params.integer("per_page")? {
+        let per_page = match params.integer("per_page") {
             Some(wanted @ 1..) => usize::try_from(wanted).unwrap_or(100).min(100),
             _ => 30,
         };
         let pages = total.div_ceil(per_page).max(1);
-        let given = params.integer("page")?.unwrap_or(1);
+        let given = params.integer("page").unwrap_or(1);
         let page = usize::try_from(given)
             .ok()
             .filter(|page| (1..=pages).contains(page))

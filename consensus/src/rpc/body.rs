@@ -6,21 +6,24 @@ use std::fmt;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::call::RpcError;
+use super::call::Form;
+use super::error::RpcError;
+use super::go_json::syntax_error;
 
 /// Maximum number of JSON values in a request. The longest that means something has a dozen.
 const VALUES_IN_A_REQUEST: usize = 32;
 
-/// Parses a request or a batch of at most `max_batch` requests.
+/// Parses a request or a batch of at most `max_batch` requests. As in CometBFT, a message of a WebSocket may go on after it.
 ///
 /// # Errors
 /// A parse error for what is not JSON, and an invalid request for JSON with too many values.
-pub(crate) fn parse(json: &[u8], max_batch: usize) -> Result<Value, RpcError> {
+pub(crate) fn parse(json: &[u8], max_batch: usize, form: Form) -> Result<Value, RpcError> {
     let left = Cell::new(VALUES_IN_A_REQUEST.saturating_mul(max_batch.saturating_add(1)));
     let most = left.get();
     let mut reader = serde_json::Deserializer::from_slice(json);
     let parsed = Bounded(&left).deserialize(&mut reader);
-    match parsed.and_then(|value| reader.end().map(|()| value)) {
+    let ends = matches!(form, Form::Http);
+    match parsed.and_then(|value| if ends { reader.end().map(|()| value) } else { Ok(value) }) {
         Ok(value) => Ok(value),
         Err(_) if left.get() == 0 => {
             let text = format!(
@@ -28,7 +31,13 @@ pub(crate) fn parse(json: &[u8], max_batch: usize) -> Result<Value, RpcError> {
             );
             Err(RpcError::invalid_request(text))
         }
-        Err(error) => Err(RpcError::parse(format!("error unmarshaling request: {error}"))),
+        Err(_) if form == Form::WebSocket && json.trim_ascii().is_empty() => {
+            Err(RpcError::parse("EOF"))
+        }
+        Err(error) if form == Form::WebSocket && error.is_eof() => {
+            Err(RpcError::parse("unexpected EOF"))
+        }
+        Err(error) => Err(RpcError::parse(&syntax_error(&String::from_utf8_lossy(json), &error))),
     }
 }
 
@@ -114,11 +123,11 @@ mod tests {
     fn json_is_read_as_it_is() {
         let json = r#"{"a":[1,-2,0.5,null,true,"\u00e9"],"b":{"c":18446744073709551615}}"#;
         assert_eq!(
-            parse(json.as_bytes(), 1).unwrap(),
+            parse(json.as_bytes(), 1, Form::Http).unwrap(),
             serde_json::from_str::<Value>(json).unwrap()
         );
         for bad in ["", "{", "[1,]", "1 2"] {
-            let error = parse(bad.as_bytes(), 1).unwrap_err();
+            let error = parse(bad.as_bytes(), 1, Form::Http).unwrap_err();
             assert!(format!("{error:?}").contains("-32700"), "{bad}: {error:?}");
         }
     }
@@ -128,10 +137,10 @@ mod tests {
         let list = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
         // The list itself is a value too.
         let most = 2 * VALUES_IN_A_REQUEST - 1;
-        assert!(parse(list(most).as_bytes(), 1).is_ok());
+        assert!(parse(list(most).as_bytes(), 1, Form::Http).is_ok());
         // What follows is not read: it need not even be JSON.
         let endless = format!("[{}nonsense", "0,".repeat(most + 1));
-        let error = parse(endless.as_bytes(), 1).unwrap_err();
+        let error = parse(endless.as_bytes(), 1, Form::Http).unwrap_err();
         assert!(format!("{error:?}").contains("-32600"), "{error:?}");
     }
 }

@@ -5,8 +5,10 @@ use std::sync::Weak;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::call::{self, METHODS};
+use super::call;
 use super::context::RpcContext;
+use super::error::RpcError;
+use super::methods::{METHODS, Method};
 use super::params::Params;
 
 /// A handle that calls methods of the JSON-RPC. It does not keep the node running.
@@ -26,9 +28,9 @@ impl Caller {
     /// The text of the error that the JSON-RPC would answer.
     pub fn call(&self, runtime: &Handle, method: &str, params: Value) -> Result<Value, String> {
         let node = self.0.upgrade().ok_or("the node is shutting down")?;
-        let names = call::arguments_of(METHODS, method)
+        let known = Method::find(METHODS, method)
             .ok_or_else(|| format!("there is no method {method:?}"))?;
-        let params = Params::from_json(params, names).map_err(call::RpcError::data)?;
-        runtime.block_on(call::call(&node, method, params)).map_err(call::RpcError::data)
+        let params = Params::from_json(&params, known.arguments)?;
+        runtime.block_on(call::call(&node, known.name, params)).map_err(RpcError::text)
     }
 }

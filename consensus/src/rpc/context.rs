@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use tendermint_proto::v0_38::abci::ResponseFinalizeBlock;
-use tendermint_proto::v0_38::types::{Block, BlockId};
+use tendermint_proto::v0_38::types::{Block, BlockId, Commit};
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::RpcLimits;
@@ -33,6 +33,8 @@ pub(crate) struct RpcContext {
     pub(crate) validator: Validator,
     pub(crate) limits: RpcLimits,
     pub(crate) rpc_addr: String,
+    /// The application's version when the node started.
+    pub(crate) app_version: u64,
     pub(crate) feed: Arc<Feed>,
     pub(crate) metrics: Option<Metrics>,
     /// Counters of what the server uses.
@@ -41,12 +43,21 @@ pub(crate) struct RpcContext {
     pub(crate) budget: Budget,
     /// Permits of running calls. The work holds one to its end, also if its caller has left.
     pub(crate) running: Arc<Semaphore>,
+    /// Whether web pages of any origin may call.
+    pub(crate) cors: bool,
 }
 
 /// The channel on which every committed block is published.
 pub(crate) struct Feed {
     head: watch::Sender<Head>,
     blocks: broadcast::Sender<Arc<Committed>>,
+    author: Arc<Author>,
+}
+
+/// The validator and the chain whose blocks it signs.
+pub(crate) struct Author {
+    pub(crate) validator: Validator,
+    pub(crate) chain_id: String,
 }
 
 /// The last committed block. Blocks after it that are in the store must not be shown yet.
@@ -63,20 +74,31 @@ pub(crate) struct Committed {
     pub(crate) block: Block,
     pub(crate) block_id: BlockId,
     pub(crate) results: ResponseFinalizeBlock,
+    /// The vote for it.
+    pub(crate) seen: Commit,
+    pub(crate) author: Arc<Author>,
     events: OnceLock<Vec<BusEvent>>,
 }
 
 impl Feed {
     /// Makes the feed of a chain that ends at `head`.
-    pub(crate) fn new(head: Head) -> Self {
-        Self { head: watch::Sender::new(head), blocks: broadcast::Sender::new(BUS_BLOCKS) }
+    pub(crate) fn new(head: Head, author: Author) -> Self {
+        let (head, blocks) = (watch::Sender::new(head), broadcast::Sender::new(BUS_BLOCKS));
+        Self { head, blocks, author: Arc::new(author) }
     }
 
-    /// Publishes a committed block.
-    pub(crate) fn publish(&self, block: Block, block_id: BlockId, results: ResponseFinalizeBlock) {
+    /// Publishes a committed block with its results and the vote for it.
+    pub(crate) fn publish(
+        &self,
+        block: Block,
+        block_id: BlockId,
+        results: ResponseFinalizeBlock,
+        seen: Commit,
+    ) {
         let height = block.header.as_ref().map_or(0, |header| header.height);
         let head = Head { height, app_hash: results.app_hash.to_vec() };
-        let committed = Committed { block, block_id, results, events: OnceLock::new() };
+        let (author, events) = (Arc::clone(&self.author), OnceLock::new());
+        let committed = Committed { block, block_id, results, seen, author, events };
         // An error only says that nobody listens.
         let _ = self.blocks.send(Arc::new(committed));
         self.head.send_replace(head);

@@ -1,11 +1,11 @@
-//! The events of a block as subscribers get them: `NewBlock`, `NewBlockHeader`, `NewBlockEvents`,
-//! and a `Tx` for each transaction.
+//! The events of a block as subscribers get them: `NewBlock`, `NewBlockHeader`, `NewBlockEvents`, a `Tx` for each
+//! transaction, and those of the round in which CometBFT would have agreed on it.
 
 use serde_json::{Value, json};
 use tendermint_proto::v0_38::abci::Event;
 
 use super::context::Committed;
-use super::json;
+use super::{json, rounds};
 use crate::chain::execution::txs_of;
 use crate::chain::merkle::sha256;
 use crate::chain::query::EventMap;
@@ -14,7 +14,7 @@ use crate::chain::query::EventMap;
 #[derive(Clone, Debug)]
 pub(crate) struct BusEvent {
     /// All attributes by composite key, with `tm.event` and, as CometBFT adds them, `tx.hash`,
-    /// `tx.height`, `block.height`.
+    /// `tx.height`.
     pub(crate) map: EventMap,
     /// The members `data` and `events` of the message, as JSON without the braces. All subscribers share it.
     pub(crate) members: String,
@@ -40,24 +40,32 @@ pub(crate) fn render(committed: &Committed) -> Vec<BusEvent> {
     });
     let block_events = json!({
         "height": height,
-        "events": json::events(&results.events),
+        "events": json::sparse_events(&results.events),
         "num_txs": txs_of(&committed.block).len().to_string(),
     });
-    let mut events = vec![
+    let mut events = rounds::before(committed, header);
+    events.extend([
         event("NewBlock", &results.events, &[], new_block),
-        event("NewBlockHeader", &results.events, &[], json!({"header": json::header(header)})),
-        event("NewBlockEvents", &results.events, &[("block.height", height.clone())], block_events),
-    ];
+        event("NewBlockHeader", &[], &[], json!({"header": json::header(header)})),
+        event("NewBlockEvents", &results.events, &[], block_events),
+    ]);
     for (index, (tx, result)) in
         txs_of(&committed.block).iter().zip(&results.tx_results).enumerate()
     {
-        let value = json!({
-            "TxResult": {"height": height, "index": index, "tx": json::base64(tx), "result": json::tx_result(result)},
-        });
+        let value = json!({"TxResult": json::tx_event(header.height, index, tx, result)});
         let extra = [("tx.hash", json::hash(&sha256(tx))), ("tx.height", height.clone())];
         events.push(event("Tx", &result.events, &extra, value));
     }
+    events.extend(rounds::after(committed, header));
     events
+}
+
+/// Makes an event of consensus, which has no attributes.
+pub(super) fn of_consensus(kind: &str, type_name: &str, value: &Value) -> BusEvent {
+    let map = EventMap::from([("tm.event".to_owned(), vec![kind.to_owned()])]);
+    let data = json!({"type": format!("tendermint/event/{type_name}"), "value": value});
+    let members = format!(r#""data":{data},"events":{}"#, json!(map));
+    BusEvent { map, members }
 }
 
 fn event(kind: &str, abci: &[Event], extra: &[(&str, String)], value: Value) -> BusEvent {

@@ -1,25 +1,35 @@
-//! JSON-RPC over HTTP: POST with JSON, GET with URIs.
+//! JSON-RPC over HTTP: bodies with JSON, and URIs.
 //!
-//! Status codes are those of CometBFT: 500 for a request that cannot be parsed or a failed GET, 200 for all else. A
-//! body over the limit gets 413.
+//! Status codes and headers are those of CometBFT: 500 for a body that is no request and for a URI whose call fails, 200
+//! for all else. A body over the limit gets 400.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{self, Extension, Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{self, Extension, Path, RawQuery, State};
+use axum::http::{HeaderMap, Method as HttpMethod, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use serde_json::{Value, json};
+use axum::routing::{any, get};
+use serde_json::Value;
 
-use super::call::{self, METHODS, Request, RpcError, WEBSOCKET_METHODS};
+use super::call::{self, Form, Outcome};
 use super::context::RpcContext;
+use super::cors;
+use super::error::RpcError;
+use super::index;
+use super::methods::{METHODS, Method, WEBSOCKET_METHODS};
 use super::params::Params;
+use super::request::{Request, response, without_id};
 use super::sessions::Sessions;
-use super::{body, websocket};
+use super::{body, uri, websocket};
 use crate::listen::{self, Call, Incoming, Intake, Unread};
+
+/// Answers that may be kept are good for a day, as in CometBFT.
+const CACHE_CONTROL: &str = "public, max-age=86400";
+
+/// Maximum size of a form, in bytes.
+const MAX_FORM_BYTES: usize = 64 << 10;
 
 /// The state that all handlers share.
 #[derive(Clone)]
@@ -31,35 +41,64 @@ pub(crate) struct Shared {
 /// Returns the routes of the server.
 pub(crate) fn router(node: Arc<RpcContext>) -> Router {
     let sessions = Arc::new(Sessions::new(&node.limits));
+    let cors = middleware::from_fn_with_state(node.cors, cors::mark);
     Router::new()
-        .route("/", get(index).post(post))
-        .route("/websocket", get(websocket::upgrade))
+        .route("/", any(root))
+        .route("/websocket", any(websocket::upgrade))
         .route("/metrics", get(metrics))
-        .route("/{method}", get(uri))
-        .fallback(unknown)
+        .route("/{method}", any(of_uri))
+        .fallback(not_found)
         .with_state(Shared { node, sessions })
+        .layer(cors)
 }
 
-/// Answers one request or a batch. Returns `None` if all were notifications.
-pub(crate) async fn answer_json(node: &Arc<RpcContext>, value: Value) -> Option<String> {
+/// The answer to a body, or nothing if all requests were notifications.
+struct Answered {
+    text: String,
+    is_cacheable: bool,
+}
+
+/// Answers the requests of a body.
+///
+/// # Errors
+/// The error of the whole body, and whether the requests or the handler are at fault.
+async fn answer_all(
+    node: &Arc<RpcContext>,
+    value: Value,
+) -> Result<Option<Answered>, (RpcError, bool)> {
+    let parsed = match value {
+        Value::Array(batch) if batch.len() > node.limits.max_batch => {
+            let most = node.limits.max_batch;
+            node.usage.refuse();
+            return Err((
+                RpcError::invalid_request(format!(
+                    "batch request exceeds maximum ({most}) allowed number of requests"
+                )),
+                false,
+            ));
+        }
+        Value::Array(batch) => Request::parse_all(batch),
+        Value::Null => Ok(Vec::new()),
+        single => Request::parse(single).map(|request| vec![request]),
+    };
+    let requests = parsed.map_err(|why| (RpcError::parse(&why), false))?;
     let mut room = node.limits.max_answer_bytes;
-    let Value::Array(batch) = value else { return answer_one(node, value, &mut room).await };
-    if batch.is_empty() || batch.len() > node.limits.max_batch {
-        let most = node.limits.max_batch;
-        let error = RpcError::invalid_request(format!(
-            "a batch has 1 to {most} requests, not {}",
-            batch.len()
-        ));
-        return Some(call::response(&Value::Null, Err(error)).to_string());
-    }
-    let mut answers = String::new();
-    for request in batch {
-        if let Some(answer) = answer_one(node, request, &mut room).await {
-            answers.push(if answers.is_empty() { '[' } else { ',' });
-            answers.push_str(&answer);
+    let (mut answers, mut is_cacheable) = (Vec::new(), true);
+    for request in requests.into_iter().flatten() {
+        match call::answer(node, request, Form::Http, &mut room).await {
+            Outcome::Answered(text, cacheable) => {
+                is_cacheable &= cacheable;
+                answers.push(text);
+            }
+            Outcome::Failed(error) => return Err((error, true)),
         }
     }
-    if answers.is_empty() { None } else { Some(answers + "]") }
+    let text = match answers.len() {
+        0 => return Ok(None),
+        1 => answers.remove(0),
+        _ => format!("[{}]", answers.join(",")),
+    };
+    Ok(Some(Answered { text, is_cacheable }))
 }
 
 /// Makes a response with a JSON body.
@@ -67,20 +106,19 @@ pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-async fn answer_one(node: &Arc<RpcContext>, value: Value, room: &mut usize) -> Option<String> {
-    match Request::parse(value) {
-        Ok(request) => call::answer(node, request, room).await,
-        Err(response) => Some(response.to_string()),
-    }
-}
-
 /// Sends an answer, which counts as pending until it is sent.
-fn send(node: &RpcContext, call: &Call, status: StatusCode, text: String) -> Response {
-    node.usage.answered(text.len());
-    match call.reserve(text.len()) {
+fn send(node: &RpcContext, by: &Call, status: StatusCode, answered: Answered) -> Response {
+    node.usage.answered(answered.text.len());
+    match by.reserve(answered.text.len()) {
         Some(reserved) => {
-            let header = [(header::CONTENT_TYPE, "application/json")];
-            (status, header, listen::held(text, reserved)).into_response()
+            let mut headers = HeaderMap::new();
+            headers
+                .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+            if answered.is_cacheable {
+                headers
+                    .insert(header::CACHE_CONTROL, header::HeaderValue::from_static(CACHE_CONTROL));
+            }
+            (status, headers, listen::held(answered.text, reserved)).into_response()
         }
         None => busy(node),
     }
@@ -90,95 +128,120 @@ fn send(node: &RpcContext, call: &Call, status: StatusCode, text: String) -> Res
 fn busy(node: &RpcContext) -> Response {
     node.usage.refuse();
     let error = RpcError::busy(node.limits.max_pending_bytes);
-    json_response(StatusCode::SERVICE_UNAVAILABLE, &call::response(&json!(-1), Err(error)))
+    json_response(StatusCode::SERVICE_UNAVAILABLE, &without_id(Err(error)))
 }
 
-async fn index() -> String {
-    let names = |methods: &[(&str, &[&str])]| -> String {
-        methods
-            .iter()
-            .map(|(name, arguments)| format!("  /{name}  {}\n", arguments.join(" ")))
-            .collect()
-    };
-    format!(
-        "JSON-RPC 2.0, CometBFT 0.38 compatible.\nPOST / with JSON, or GET:\n{}WebSocket at /websocket also has:\n{}",
-        names(METHODS),
-        names(WEBSOCKET_METHODS)
-    )
-}
-
-async fn post(
+/// Answers a body with JSON, however it is sent. Without a body, the answer is a page with all methods.
+async fn root(
     State(shared): State<Shared>,
-    Extension(call): Extension<Call>,
+    Extension(by): Extension<Call>,
     request: extract::Request,
 ) -> Response {
     let node = &shared.node;
-    let incoming = listen::read(&intake(node), &call, request).await;
-    let Incoming { bytes, reserved: _reserved } = match incoming {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.unwrap_or_default().to_owned();
+    let read = listen::read(&intake(node, node.limits.max_body_bytes), &by, request).await;
+    let Incoming { bytes, reserved: _reserved } = match read {
         Ok(incoming) => incoming,
         Err(unread) => return unreadable(node, &unread),
     };
-    let value = match body::parse(&bytes, node.limits.max_batch) {
+    if bytes.is_empty() {
+        return index::page(&host);
+    }
+    let value = match body::parse(&bytes, node.limits.max_batch, Form::Http) {
         Ok(value) => value,
-        Err(error) => {
-            let status = match error.is_parse_error() {
-                true => StatusCode::INTERNAL_SERVER_ERROR,
-                false => StatusCode::OK,
-            };
-            node.usage.refuse();
-            return json_response(status, &call::response(&json!(-1), Err(error)));
-        }
+        Err(error) => return refused(node, error, false),
     };
     drop(bytes);
-    match answer_json(node, value).await {
-        Some(answer) => send(node, &call, StatusCode::OK, answer),
-        None => StatusCode::OK.into_response(),
+    match answer_all(node, value).await {
+        Ok(Some(answered)) => send(node, &by, StatusCode::OK, answered),
+        Ok(None) => StatusCode::OK.into_response(),
+        Err((error, is_failure)) => refused(node, error, is_failure),
     }
 }
 
-fn intake(node: &RpcContext) -> Intake {
-    let (most, idle) = (node.limits.max_body_bytes, node.limits.idle_timeout);
-    Intake { most, idle }
+/// The error of a whole body. It has no id, but for a failure of the handler.
+fn refused(node: &RpcContext, error: RpcError, is_failure: bool) -> Response {
+    node.usage.refuse();
+    let status = match is_failure || error.is_parse_error() {
+        true => StatusCode::INTERNAL_SERVER_ERROR,
+        false => StatusCode::OK,
+    };
+    let body = if is_failure { without_id(Err(error)) } else { response(None, Err(error)) };
+    json_response(status, &body)
+}
+
+fn intake(node: &RpcContext, most: usize) -> Intake {
+    Intake { most, idle: node.limits.idle_timeout }
 }
 
 fn unreadable(node: &RpcContext, unread: &Unread) -> Response {
-    let status = match unread {
+    let (status, why) = match unread {
         Unread::Busy => return busy(node),
-        Unread::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        Unread::TooLarge(_) => (
+            StatusCode::BAD_REQUEST,
+            "error reading request body: http: request body too large".to_owned(),
+        ),
         Unread::TooSlow => {
             node.usage.drop_client();
-            StatusCode::REQUEST_TIMEOUT
+            (StatusCode::REQUEST_TIMEOUT, unread.to_string())
         }
-        Unread::Broken(_) => StatusCode::BAD_REQUEST,
+        Unread::Broken(_) => (StatusCode::BAD_REQUEST, unread.to_string()),
     };
-    let error = RpcError::invalid_request(unread.to_string());
-    json_response(status, &call::response(&json!(-1), Err(error)))
+    json_response(status, &response(None, Err(RpcError::invalid_request(why))))
 }
 
-async fn uri(
+/// Answers a call whose arguments are in the URI, or in a form.
+async fn of_uri(
     State(shared): State<Shared>,
     Extension(by): Extension<Call>,
-    Path(method): Path<String>,
-    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    request: extract::Request,
 ) -> Response {
-    if call::arguments_of(METHODS, &method).is_none() {
-        let answer = call::response(&json!(-1), Err(RpcError::method_not_found(&method)));
-        return json_response(StatusCode::NOT_FOUND, &answer);
+    let node = &shared.node;
+    let Some(method) = Method::find(METHODS, &name) else {
+        return match Method::find(WEBSOCKET_METHODS, &name) {
+            Some(_) => {
+                let answer = without_id(Err(RpcError::method_not_found()));
+                json_response(StatusCode::NOT_FOUND, &answer)
+            }
+            None => not_found().await,
+        };
+    };
+    // What the URI has counts before what the form has.
+    let mut given = uri::pairs(&query.unwrap_or_default());
+    given.retain(|(_, value)| !value.is_empty());
+    if is_form(&request) {
+        match listen::read(&intake(node, MAX_FORM_BYTES), &by, request).await {
+            Ok(form) => given.extend(uri::pairs(&String::from_utf8_lossy(&form.bytes))),
+            Err(unread) => return unreadable(node, &unread),
+        }
     }
-    let answer = match query {
-        Ok(Query(arguments)) => call::call(&shared.node, &method, Params::Uri(arguments)).await,
-        Err(error) => Err(RpcError::invalid_params(error.to_string())),
+    let (answer, is_cacheable) = match Params::from_uri(&given, method.arguments) {
+        Ok(params) => {
+            let is_cacheable = method.is_cacheable(&params);
+            (call::call(node, method.name, params).await, is_cacheable)
+        }
+        Err(why) => (Err(RpcError::invalid_params(why)), false),
     };
     let status = if answer.is_ok() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
-    let text = call::response(&json!(-1), answer).to_string();
-    let most = shared.node.limits.max_answer_bytes;
+    let is_cacheable = is_cacheable && answer.is_ok();
+    let text = without_id(answer).to_string();
+    let most = node.limits.max_answer_bytes;
     if text.len() > most {
-        shared.node.usage.refuse();
+        node.usage.refuse();
         let error = RpcError::answer_too_large(most);
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        return json_response(status, &call::response(&json!(-1), Err(error)));
+        return json_response(StatusCode::INTERNAL_SERVER_ERROR, &without_id(Err(error)));
     }
-    send(&shared.node, &by, status, text)
+    send(node, &by, status, Answered { text, is_cacheable })
+}
+
+fn is_form(request: &extract::Request) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let has_body =
+        [HttpMethod::POST, HttpMethod::PUT, HttpMethod::PATCH].contains(request.method());
+    has_body && kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
 }
 
 /// The application's metrics, and those of the mempool.
@@ -197,7 +260,7 @@ async fn metrics(State(shared): State<Shared>) -> Response {
     crate::metrics::answer(metrics, &(own + &usage)).await
 }
 
-async fn unknown(uri: axum::http::Uri) -> Response {
-    let error = RpcError::invalid_request(format!("path {:?} is invalid; POST to /", uri.path()));
-    json_response(StatusCode::NOT_FOUND, &call::response(&json!(-1), Err(error)))
+/// What Go's HTTP library answers for a path that is not there.
+async fn not_found() -> Response {
+    index::plain(StatusCode::NOT_FOUND, "404 page not found\n")
 }

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use tendermint_proto::v0_38::abci::RequestQuery;
 
-use super::call::{Answer, RpcError};
+use super::call::Answer;
 use super::context::RpcContext;
+use super::error::RpcError;
 use super::params::Params;
 use super::{blocks, json};
 use crate::chain::merkle::sha256;
@@ -28,15 +29,13 @@ pub(crate) fn status(node: &RpcContext, _: &Params) -> Answer {
     let mut sync = sync_info(node, "earliest", if head < first { 0 } else { first })?;
     sync.extend(latest);
     sync.insert("catching_up".to_owned(), false.into());
-    let app_version =
-        node.store.params(head + 1)?.and_then(|params| params.version).unwrap_or_default().app;
     let validator = &node.validator;
     Ok(json!({
         "node_info": {
             "protocol_version": {
                 "p2p": P2P_PROTOCOL.to_string(),
                 "block": BLOCK_PROTOCOL.to_string(),
-                "app": app_version.to_string(),
+                "app": node.app_version.to_string(),
             },
             // CometBFT's node id has the same form: 20 bytes of the hash of a key.
             "id": hex::encode(&sha256(&validator.key.public_bytes())[..20]),
@@ -57,19 +56,23 @@ pub(crate) fn status(node: &RpcContext, _: &Params) -> Answer {
 }
 
 pub(crate) fn genesis(node: &RpcContext, _: &Params) -> Answer {
-    Ok(json!({"genesis": genesis_document(node)}))
+    let document = genesis_document(node);
+    if document.to_string().len() > GENESIS_CHUNK_BYTES {
+        let why = "genesis response is large, please use the genesis_chunked API instead";
+        return Err(RpcError::internal(why));
+    }
+    Ok(json!({"genesis": document}))
 }
 
 pub(crate) fn genesis_chunked(node: &RpcContext, params: &Params) -> Answer {
     let bytes = genesis_document(node).to_string().into_bytes();
     let chunks: Vec<&[u8]> = bytes.chunks(GENESIS_CHUNK_BYTES).collect();
-    let wanted = params.integer("chunk")?.unwrap_or(0);
+    let wanted = params.integer("chunk").unwrap_or(0);
     let chunk = usize::try_from(wanted).ok().and_then(|index| chunks.get(index));
     let chunk = chunk.ok_or_else(|| {
         RpcError::internal(format!(
-            "there are {} chunks, 0 to {}, but got {wanted}",
-            chunks.len(),
-            chunks.len() - 1
+            "there are {} chunks, {wanted} is invalid",
+            chunks.len().saturating_sub(1)
         ))
     })?;
     Ok(
@@ -99,10 +102,10 @@ pub(crate) fn abci_info(node: &RpcContext, _: &Params) -> Answer {
 
 pub(crate) fn abci_query(node: &RpcContext, params: &Params) -> Answer {
     let response = node.app.query(RequestQuery {
-        path: params.text("path")?,
-        data: params.hex_bytes("data")?.into(),
-        height: params.integer("height")?.unwrap_or(0),
-        prove: params.flag("prove")?,
+        path: params.text("path").to_owned(),
+        data: params.bytes("data").to_vec().into(),
+        height: params.integer("height").unwrap_or(0),
+        prove: params.flag("prove"),
     });
     Ok(json!({"response": json::query_response(&response)}))
 }
@@ -138,7 +141,7 @@ fn genesis_document(node: &RpcContext) -> Value {
             "address": node.validator.key.address().to_string(),
             "pub_key": public_key(node),
             "power": node.validator.power.to_string(),
-            "name": "",
+            "name": genesis.document()["validators"][0]["name"].as_str().unwrap_or_default(),
         }],
         "app_hash": json::hash(&genesis.app_hash),
         "app_state": genesis.document()["app_state"],

@@ -11,8 +11,9 @@ use tendermint_proto::v0_38::abci::{
 };
 use tendermint_proto::v0_38::crypto::{Proof, ProofOp, ProofOps, PublicKey, public_key};
 use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, ConsensusParams, Header};
+use tendermint_proto::v0_38::version::Consensus;
 
-use crate::chain::execution::txs_of;
+use crate::chain::execution::{Validator, txs_of};
 
 /// CometBFT's text for Go's zero time.
 const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
@@ -40,9 +41,13 @@ pub(crate) fn block_id(id: &BlockId) -> Value {
 }
 
 pub(crate) fn header(header: &Header) -> Value {
-    let version = header.version.unwrap_or_default();
+    let Consensus { block, app } = header.version.unwrap_or_default();
+    let mut version = json!({"block": block.to_string()});
+    if app != 0 {
+        version["app"] = app.to_string().into();
+    }
     json!({
-        "version": {"block": version.block.to_string(), "app": version.app.to_string()},
+        "version": version,
         "chain_id": header.chain_id,
         "height": header.height.to_string(),
         "time": time(header.time),
@@ -104,6 +109,45 @@ pub(crate) fn events(events: &[Event]) -> Value {
     events.iter().map(event).collect()
 }
 
+/// Events without their empty members, as CometBFT writes those of blocks and of subscriptions.
+pub(crate) fn sparse_events(list: &[Event]) -> Value {
+    let mut list = events(list);
+    list.as_array_mut().into_iter().flatten().for_each(|event| retain_given(event, |_| false));
+    list
+}
+
+/// Removes the members that have their default values, but for those to `keep`.
+fn retain_given(value: &mut Value, keep: impl Fn(&str) -> bool) {
+    let is_default = |value: &Value| match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty() || text == "0",
+        Value::Number(number) => number.as_u64() == Some(0),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    if let Value::Object(members) = value {
+        members.retain(|name, value| keep(name) || !is_default(value));
+    }
+}
+
+/// A transaction with its result, as subscribers get it: without default values.
+pub(crate) fn tx_event(height: i64, index: usize, tx: &[u8], result: &ExecTxResult) -> Value {
+    let mut result_json = tx_result(result);
+    result_json["events"] = sparse_events(&result.events);
+    retain_given(&mut result_json, |_| false);
+    // A text that is "0" is not a number with its default.
+    for (name, text) in
+        [("log", &result.log), ("info", &result.info), ("codespace", &result.codespace)]
+    {
+        if text == "0" {
+            result_json[name] = "0".into();
+        }
+    }
+    let mut event = json!({"height": height.to_string(), "index": index, "tx": base64(tx), "result": result_json});
+    retain_given(&mut event, |name| ["result", "tx"].contains(&name));
+    event
+}
+
 pub(crate) fn tx_result(result: &ExecTxResult) -> Value {
     json!({
         "code": result.code,
@@ -130,18 +174,31 @@ pub(crate) fn check_tx(response: &ResponseCheckTx) -> Value {
     })
 }
 
+/// The results of a block, as subscribers get them.
 pub(crate) fn finalize_block(results: &ResponseFinalizeBlock) -> Value {
-    json!({
-        "events": events(&results.events),
+    let updates: Vec<Value> = results.validator_updates.iter().map(validator_update).collect();
+    let mut value = json!({
+        "events": sparse_events(&results.events),
         "tx_results": results.tx_results.iter().map(tx_result).collect::<Value>(),
-        "validator_updates": results.validator_updates.iter().map(validator_update).collect::<Value>(),
+        "validator_updates": if updates.is_empty() { Value::Null } else { updates.into() },
         "consensus_param_updates": results.consensus_param_updates.as_ref().map(consensus_params),
         "app_hash": base64(&results.app_hash),
-    })
+    });
+    retain_given(&mut value, |name| name == "validator_updates");
+    value
 }
 
 pub(crate) fn validator_update(update: &ValidatorUpdate) -> Value {
     json!({"pub_key": update.pub_key.as_ref().map(tagged_key), "power": update.power.to_string()})
+}
+
+pub(crate) fn validator(validator: &Validator) -> Value {
+    json!({
+        "address": validator.key.address().to_string(),
+        "pub_key": {"type": "tendermint/PubKeyEd25519", "value": base64(&validator.key.public_bytes())},
+        "voting_power": validator.power.to_string(),
+        "proposer_priority": "0",
+    })
 }
 
 /// A key in the form `{"type": ..., "value": ...}`.

@@ -58,12 +58,12 @@ impl RpcLimits {
 }
 
 impl Default for RpcLimits {
-    /// The defaults of CometBFT where it has such an option, with two exceptions: the body has room for the largest
-    /// transaction in base64, and a connection may have 100 subscriptions.
+    /// The defaults of CometBFT where it has such an option, with two exceptions, which are those of this program's
+    /// networks: the body has room for the largest transaction in base64, and a batch has 20 calls.
     fn default() -> Self {
         Self {
-            max_body_bytes: 12 << 20,
-            max_batch: 100,
+            max_body_bytes: (8 << 20) / 3 * 4 + (64 << 10),
+            max_batch: 20,
             max_answer_bytes: 32 << 20,
             max_pending_bytes: 256 << 20,
             max_connections: 500,
@@ -71,7 +71,7 @@ impl Default for RpcLimits {
             first_request_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             max_websockets: 100,
-            max_subscriptions: 100,
+            max_subscriptions: 5,
             max_backlog_bytes: 4 << 20,
             commit_timeout: Duration::from_secs(10),
         }

@@ -7,38 +7,38 @@ use serde_json::{Value, json};
 use tendermint_proto::v0_38::abci::{ExecTxResult, ResponseCheckTx};
 use tendermint_proto::v0_38::types::Block;
 
-use super::blocks::Page;
-use super::call::{Answer, RpcError};
+use super::call::Answer;
 use super::context::RpcContext;
+use super::error::RpcError;
 use super::json;
 use super::params::Params;
 use crate::chain::block_store::TxPosition;
 use crate::chain::execution::txs_of;
 use crate::chain::merkle::{self, sha256};
-use crate::chain::query::Query;
-use crate::chain::tx_events::Order;
-use crate::chain::tx_search;
 
 pub(crate) fn broadcast_async(node: &RpcContext, params: &Params) -> Answer {
-    let tx = tx_argument(params)?;
+    let tx = tx_argument(params);
     let hash = sha256(&tx);
+    node.mempool.admits(&tx, &hash)?;
     node.submitter.submit(tx)?;
     Ok(broadcast_answer(&ResponseCheckTx::default(), &hash))
 }
 
 pub(crate) async fn broadcast_sync(node: &RpcContext, params: &Params) -> Answer {
-    let tx = tx_argument(params)?;
+    let tx = tx_argument(params);
     let hash = sha256(&tx);
     let response = node.submitter.check(tx).await?;
     Ok(broadcast_answer(&response, &hash))
 }
 
 pub(crate) async fn broadcast_commit(node: &Arc<RpcContext>, params: &Params) -> Answer {
-    let tx = tx_argument(params)?;
+    let tx = tx_argument(params);
     let hash = sha256(&tx);
     let mut heads = node.feed.watch();
     let mut seen = node.feed.head().height;
-    let check = node.submitter.check(tx.clone()).await?;
+    let check = node.submitter.check(tx.clone()).await;
+    let check = check
+        .map_err(|error| RpcError::internal(format!("error on broadcastTxCommit: {error}")))?;
     if check.code != 0 {
         return Ok(commit_answer(&check, &ExecTxResult::default(), &hash, 0));
     }
@@ -62,11 +62,11 @@ pub(crate) async fn broadcast_commit(node: &Arc<RpcContext>, params: &Params) ->
 }
 
 pub(crate) fn check_tx(node: &RpcContext, params: &Params) -> Answer {
-    Ok(json::check_tx(&node.mempool.check_only(tx_argument(params)?)))
+    Ok(json::check_tx(&node.mempool.check_only(tx_argument(params))))
 }
 
 pub(crate) fn unconfirmed(node: &RpcContext, params: &Params) -> Answer {
-    let limit = match params.integer("limit")? {
+    let limit = match params.integer("limit") {
         Some(wanted @ 1..) => usize::try_from(wanted).unwrap_or(100).min(100),
         _ => 30,
     };
@@ -96,56 +96,23 @@ pub(crate) fn num_unconfirmed(node: &RpcContext, _: &Params) -> Answer {
 }
 
 pub(crate) fn tx(node: &RpcContext, params: &Params) -> Answer {
-    let hash = params.bytes("hash")?;
+    let hash = params.bytes("hash");
+    if hash.is_empty() {
+        return Err(RpcError::internal("transaction hash cannot be empty"));
+    }
     let head = node.feed.head().height;
-    let position = node.store.tx_position(&hash)?.filter(|(height, _)| *height <= head);
+    let position = node.store.tx_position(hash)?.filter(|(height, _)| *height <= head);
     let position = position
-        .ok_or_else(|| RpcError::internal(format!("tx ({}) not found", json::hash(&hash))))?;
-    tx_at(node, position, params.flag("prove")?)
+        .ok_or_else(|| RpcError::internal(format!("tx ({}) not found", json::hash(hash))))?;
+    tx_at(node, position, params.flag("prove"))
 }
 
-pub(crate) fn search(node: &RpcContext, params: &Params) -> Answer {
-    let query = Query::parse(&params.text("query")?)?;
-    let prove = params.flag("prove")?;
-    let order = match params.text("order_by")?.as_str() {
-        "" | "asc" => Order::Ascending,
-        "desc" => Order::Descending,
-        _ => {
-            return Err(RpcError::internal(
-                "expected order_by to be either `asc` or `desc` or empty",
-            ));
-        }
-    };
-    let head = node.feed.head().height;
-    let tx_search::Found { positions: found, cut } =
-        tx_search::search(&node.store, &query, order, head)?;
-    let page = Page::from_params(params, found.len())?;
-    let mut room = node.limits.max_answer_bytes;
-    let mut txs = Vec::new();
-    for at in &found[page.range()] {
-        let tx = tx_at(node, *at, prove)?;
-        let rest = room.checked_sub(tx.to_string().len());
-        room = rest.ok_or_else(|| RpcError::answer_too_large(node.limits.max_answer_bytes))?;
-        txs.push(tx);
-    }
-    let mut answer = json!({"txs": txs, "total_count": found.len().to_string()});
-    // CometBFT has no such field, and its clients pass it over.
-    if let Some(height) = cut {
-        answer["cut_at_height"] = height.to_string().into();
-    }
-    Ok(answer)
+/// The transaction. It may be empty, as in CometBFT: the application says what that is.
+fn tx_argument(params: &Params) -> Bytes {
+    Bytes::copy_from_slice(params.bytes("tx"))
 }
 
-fn tx_argument(params: &Params) -> Result<Bytes, RpcError> {
-    let tx = params.bytes("tx")?;
-    if tx.is_empty() {
-        Err(RpcError::invalid_params("tx: there is no transaction"))
-    } else {
-        Ok(tx.into())
-    }
-}
-
-fn tx_at(node: &RpcContext, (height, index): TxPosition, prove: bool) -> Answer {
+pub(crate) fn tx_at(node: &RpcContext, (height, index): TxPosition, prove: bool) -> Answer {
     let damaged =
         || RpcError::internal(format!("transaction {index} of block {height} is missing"));
     let block = node.store.block(height)?.ok_or_else(damaged)?;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -13,34 +14,42 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::body;
-use super::call::{self, Answer, Request, RpcError, WEBSOCKET_METHODS};
+use super::call::{self, Answer, Form, Outcome};
 use super::context::{BUS_BLOCKS, Committed, RpcContext};
-use super::http::{Shared, answer_json, json_response};
+use super::error::RpcError;
+use super::http::{Shared, json_response};
+use super::methods::{Method, WEBSOCKET_METHODS};
 use super::outgoing::{Outgoing, Subscription};
 use super::params::Params;
-use crate::chain::query::Query;
+use super::request::{Request, response, without_id};
+use super::{body, index};
+use crate::chain::query::{Query, QueryError};
 use crate::listen::{Call, Counted};
 
-/// Maximum number of calls of one connection that run at a time. Further ones wait unread.
-const CALLS_IN_FLIGHT: usize = 16;
+/// Maximum number of calls of one connection that run at a time. Further ones wait unread. As in CometBFT, answers come
+/// in the order of the calls.
+const CALLS_IN_FLIGHT: usize = 1;
 
 /// Accepts a connection unless there are too many.
 pub(crate) async fn upgrade(
     State(shared): State<Shared>,
     Extension(call): Extension<Call>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
+    let Ok(upgrade) = upgrade else {
+        let mut response = index::plain(StatusCode::BAD_REQUEST, "Bad Request\n");
+        response
+            .headers_mut()
+            .insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        return response;
+    };
     let Some(place) = shared.sessions.enter(call.address()) else {
         shared.node.usage.refuse();
         let error = RpcError::server(format!(
             "there are {} WebSocket connections already, or {} of your address; try again later",
             shared.sessions.most, shared.sessions.of_address
         ));
-        return json_response(
-            StatusCode::SERVICE_UNAVAILABLE,
-            &call::response(&json!(-1), Err(error)),
-        );
+        return json_response(StatusCode::SERVICE_UNAVAILABLE, &without_id(Err(error)));
     };
     let limit = shared.node.limits.websocket_message_bytes();
     upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(move |socket| async move {
@@ -68,7 +77,7 @@ struct Session {
     by: Call,
     subscriptions: Vec<Arc<Subscription>>,
     counted: Counted,
-    calls: JoinSet<Option<String>>,
+    calls: JoinSet<String>,
     outgoing: Outgoing,
     /// The last time that anything came from the client.
     heard: Instant,
@@ -95,7 +104,7 @@ impl Session {
                     None | Some(Ok(Message::Close(_)) | Err(_)) => Some(End::Closed),
                     Some(Ok(message)) => session.receive(&message),
                 },
-                Some(done) = session.calls.join_next() => session.send(done.ok().flatten()),
+                Some(done) = session.calls.join_next() => done.ok().and_then(|text| session.send(text)),
                 block = blocks.recv(), if session.is_in_time() => match block {
                     Ok(block) => session.publish(&block),
                     Err(RecvError::Lagged(_)) => Some(End::Client),
@@ -138,24 +147,34 @@ impl Session {
             Message::Binary(bytes) => bytes.as_ref(),
             _ => return None,
         };
-        let value = match body::parse(text, self.node.limits.max_batch) {
-            Ok(value) => value,
-            Err(error) => {
-                return self.send(Some(call::response(&json!(-1), Err(error)).to_string()));
-            }
+        let parsed = body::parse(text, 1, Form::WebSocket)
+            .and_then(|value| Request::parse(value).map_err(|why| RpcError::parse(&why)));
+        let request = match parsed {
+            Ok(Some(request)) => request,
+            Ok(None) => return None,
+            Err(error) => return self.send(response(None, Err(error)).to_string()),
         };
-        if let Some((request, names)) = subscription_request(&value) {
-            let id = request.id.unwrap_or_default();
-            let params = Params::from_json(request.params, names);
-            let answer = params.and_then(|params| self.manage(&request.method, &id, &params));
+        if let Some(method) = Method::find(WEBSOCKET_METHODS, &request.method) {
+            let answer = match call::arguments(method, request.params.as_ref(), Form::WebSocket) {
+                Ok(Some(params)) => self.manage(method.name, &request.id, &params),
+                Ok(None) => {
+                    let error = call::too_few(Form::WebSocket);
+                    return self.send(without_id(Err(error)).to_string());
+                }
+                Err(error) => Err(error),
+            };
             self.counted.set(self.subscriptions.len());
-            return self.send(Some(call::response(&id, answer).to_string()));
+            return self.send(response(Some(&request.id), answer).to_string());
         }
         let node = Arc::clone(&self.node);
         // The call holds what it was given until it is answered.
         let Some(reserved) = self.by.reserve(text.len()) else { return self.busy() };
         self.calls.spawn(async move {
-            let answer = answer_json(&node, value).await;
+            let mut room = node.limits.max_answer_bytes;
+            let answer = match call::answer(&node, request, Form::WebSocket, &mut room).await {
+                Outcome::Answered(text, _) => text,
+                Outcome::Failed(error) => without_id(Err(error)).to_string(),
+            };
             drop(reserved);
             answer
         });
@@ -165,10 +184,23 @@ impl Session {
     /// The three methods about subscriptions.
     fn manage(&mut self, method: &str, id: &Value, params: &Params) -> Answer {
         if method == "unsubscribe_all" {
+            if self.subscriptions.is_empty() {
+                return Err(RpcError::internal("subscription not found"));
+            }
             self.subscriptions.clear();
             return Ok(json!({}));
         }
-        let query = Query::parse(&params.text("query")?)?;
+        let most = self.node.limits.max_subscriptions;
+        if method == "subscribe" && self.subscriptions.len() >= most {
+            self.node.usage.refuse();
+            return Err(RpcError::internal(format!("max_subscriptions_per_client {most} reached")));
+        }
+        let query = Query::parse(params.text("query")).map_err(|error| {
+            RpcError::internal(match error {
+                QueryError::TooLong => error.to_string(),
+                QueryError::Syntax(why) => format!("failed to parse query: {why}"),
+            })
+        })?;
         let known = self.subscriptions.iter().position(|subscription| subscription.query == query);
         if method == "unsubscribe" {
             let known = known.ok_or_else(|| RpcError::internal("subscription not found"))?;
@@ -178,18 +210,12 @@ impl Session {
         if known.is_some() {
             return Err(RpcError::internal("already subscribed"));
         }
-        let most = self.node.limits.max_subscriptions;
-        if self.subscriptions.len() >= most {
-            self.node.usage.refuse();
-            return Err(RpcError::internal(format!("max_subscriptions_per_client {most} reached")));
-        }
         self.subscriptions.push(Arc::new(Subscription { id: id.clone(), query }));
         Ok(json!({}))
     }
 
-    /// Sends an answer, if there is one and room for it.
-    fn send(&self, answer: Option<String>) -> Option<End> {
-        let text = answer?;
+    /// Sends an answer, if there is room for it.
+    fn send(&self, text: String) -> Option<End> {
         if let Some(reserved) = self.by.reserve(text.len()) {
             self.outgoing.answer(text, reserved);
             return None;
@@ -201,7 +227,7 @@ impl Session {
     fn busy(&self) -> Option<End> {
         self.node.usage.refuse();
         let error = RpcError::busy(self.node.limits.max_pending_bytes);
-        let text = call::response(&json!(-1), Err(error)).to_string();
+        let text = without_id(Err(error)).to_string();
         // Without room even for this, the client waits for too much.
         match self.by.reserve(text.len()) {
             Some(reserved) => self.outgoing.answer(text, reserved),
@@ -244,11 +270,4 @@ impl Session {
 /// Returns the time between two pings: a client can miss one of them.
 fn ping_interval(idle_timeout: Duration) -> Duration {
     (idle_timeout / 3).max(Duration::from_millis(10))
-}
-
-/// Returns the request and the names of its arguments if it is a single one to a method about subscriptions.
-fn subscription_request(value: &Value) -> Option<(Request, &'static [&'static str])> {
-    let method = value.get("method")?.as_str()?;
-    let names = call::arguments_of(WEBSOCKET_METHODS, method)?;
-    Some((Request::parse(value.clone()).ok()?, names))
 }

@@ -31,6 +31,8 @@ pub struct SoloConfig {
     pub rpc: RpcLimits,
     /// Source of block times.
     pub clock: Arc<dyn Clock>,
+    /// Whether web pages of any origin may call the JSON-RPC.
+    pub cors: bool,
     /// Answer of `check_tx`. With `None` it is that of `CheckTx`, which counts the transaction as one of the mempool.
     pub check: Option<CheckOnly>,
     /// Answer of `/metrics`. With `None` there is no such path.
@@ -49,6 +51,7 @@ impl SoloConfig {
             mempool: MempoolLimits::default(),
             rpc: RpcLimits::default(),
             clock: Arc::new(SystemClock),
+            cors: false,
             check: None,
             metrics: None,
         }

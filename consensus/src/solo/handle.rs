@@ -17,7 +17,7 @@ use crate::command::Command;
 use crate::key::ValidatorKey;
 use crate::listen::Budget;
 use crate::mempool::Mempool;
-use crate::rpc::context::{CALLS_AT_A_TIME, Feed, Head, RpcContext};
+use crate::rpc::context::{Author, CALLS_AT_A_TIME, Feed, Head, RpcContext};
 use crate::rpc::usage::Usage;
 use crate::rpc::{Caller, Server};
 
@@ -57,7 +57,10 @@ impl Solo {
         let rpc_addr = listener.local_addr().map_err(SoloError::Runtime)?;
         let chain = Chain::open(Arc::clone(&app), Arc::clone(&store), config.genesis.clone(), key)?;
         let tip = chain.tip();
-        let feed = Arc::new(Feed::new(Head { height: tip.height, app_hash: tip.app_hash.clone() }));
+        let head = Head { height: tip.height, app_hash: tip.app_hash.clone() };
+        let chain_id = config.genesis.chain_id().to_owned();
+        let feed = Feed::new(head, Author { validator: chain.validator.clone(), chain_id });
+        let feed = Arc::new(feed);
         let (commands, received) = channel();
         let mempool =
             Mempool::new(Arc::clone(&app), config.mempool, tip.params.clone(), commands.clone());
@@ -72,11 +75,13 @@ impl Solo {
             validator: chain.validator.clone(),
             limits: config.rpc,
             rpc_addr: format!("tcp://{rpc_addr}"),
+            app_version: chain.tip().app_version,
             feed: Arc::clone(&feed),
             metrics: config.metrics,
             usage: Usage::default(),
             budget: Budget::new(config.rpc.budget()),
             running: Arc::new(Semaphore::new(CALLS_AT_A_TIME)),
+            cors: config.cors,
         });
         let rpc = Arc::downgrade(&node);
         let server = Server::start(listener, node).map_err(SoloError::Runtime)?;

@@ -75,7 +75,7 @@ impl BlockMaker {
             self.mempool.reject(&candidates);
         }
         self.chain.save(&proposal)?;
-        let block_id = proposal.block_id();
+        let (block_id, seen) = (proposal.block_id(), proposal.seen.clone());
         let block = proposal.block;
         let results = self.chain.finalize(&block, &block_id)?;
         self.chain.record(&block, &results)?;
@@ -91,7 +91,7 @@ impl BlockMaker {
             ms = started.elapsed().as_millis(),
             "block"
         );
-        self.feed.publish(block, block_id, results);
+        self.feed.publish(block, block_id, results, seen);
         Ok(())
     }
 }

@@ -3,8 +3,8 @@
 //! A transaction is `KEY=VALUE`. Some keys mean something: `queue` puts VALUE items on a queue, of
 //! which every block takes one, so that the app hash changes without transactions; `fail` fails in
 //! the block; `bad` is refused by `CheckTx`; `once.X` is refused once `once.X` is set; `leave` is
-//! left out of every block; `gas` wants VALUE gas; `maxgas` sets the block's gas limit; `panic`
-//! panics; `validator` changes the validators; `slow` makes the block wait until [`TestApp::release`].
+//! left out of every block; `gas` wants VALUE gas; `maxgas` sets the block's gas limit; `rich` has
+//! events of all kinds; `panic` panics; `validator` changes the validators; `slow` makes the block wait until [`TestApp::release`].
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)] // shared by several test binaries, each of which uses a part
 
@@ -116,10 +116,40 @@ impl TestApp {
             attribute("value", &value, true),
             attribute("hidden", "no", false),
         ];
-        let events = vec![Event { r#type: "app".into(), attributes }];
+        let mut events = vec![Event { r#type: "app".into(), attributes }];
+        if key == "rich" {
+            events.extend(rich_events());
+            let result = ExecTxResult { events, info: "rich".into(), ..Default::default() };
+            return (result, params);
+        }
         let data = Bytes::from(value.into_bytes());
         (ExecTxResult { data, events, gas_wanted: 1, gas_used: 1, ..Default::default() }, params)
     }
+}
+
+/// Events with all kinds of values, and with empty ones.
+fn rich_events() -> Vec<Event> {
+    let attribute = |key: &str, value: &str| EventAttribute {
+        key: key.into(),
+        value: value.into(),
+        index: true,
+    };
+    let pairs = [
+        ("number", "12"),
+        ("decimal", "1.5"),
+        ("negative", "-5"),
+        ("huge", "123456789012345678901234567890"),
+        ("date", "2025-05-01"),
+        ("time", "2025-05-01T10:00:00Z"),
+        ("empty", ""),
+        ("", "without a key"),
+        ("twice", "x"),
+        ("twice", "y"),
+    ];
+    let attributes = pairs.map(|(key, value)| attribute(key, value)).to_vec();
+    let bare = |name: &str| Event { r#type: name.into(), attributes: Vec::new() };
+    let nameless = Event { r#type: String::new(), attributes: vec![attribute("k", "v")] };
+    vec![Event { r#type: "rich".into(), attributes }, bare("bare"), bare(""), nameless]
 }
 
 /// `validator=POWER:BYTE` sets the power of the validator whose key is 32 times the byte.

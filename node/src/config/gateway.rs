@@ -15,6 +15,11 @@ const GRPC_PORT: u16 = 9090;
 const REST_PORT: u16 = 1317;
 
 impl Config {
+    /// Returns whether web pages of any origin may call the JSON-RPC.
+    pub fn rpc_cors(&self, is_solo: bool) -> bool {
+        self.rpc.cors.is_on(is_solo)
+    }
+
     /// Returns the configuration of gRPC and REST, beside a JSON-RPC on `rpc`. `is_solo` says that the node is under solo
     /// consensus.
     ///
@@ -25,11 +30,7 @@ impl Config {
         Ok(GatewayConfig {
             grpc: listen("grpc.listen", &self.grpc.listen, rpc, GRPC_PORT)?,
             rest: listen("rest.listen", &self.rest.listen, rpc, REST_PORT)?,
-            cors: match self.rest.cors {
-                Cors::Auto => is_solo,
-                Cors::On => true,
-                Cors::Off => false,
-            },
+            cors: self.rest.cors.is_on(is_solo),
             limits: GatewayLimits {
                 max_request_bytes: options.max_request_bytes,
                 max_answer_bytes: options.max_answer_bytes,
@@ -43,6 +44,17 @@ impl Config {
                 idle_timeout: Duration::from_millis(options.idle_timeout_ms),
             },
         })
+    }
+}
+
+impl Cors {
+    /// Returns whether web pages may call.
+    fn is_on(self, is_solo: bool) -> bool {
+        match self {
+            Self::Auto => is_solo,
+            Self::On => true,
+            Self::Off => false,
+        }
     }
 }
 

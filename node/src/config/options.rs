@@ -40,6 +40,8 @@ pub struct Config {
 pub struct Rpc {
     /// Address that it listens on, `IP:PORT`. Port 0 takes a free one.
     pub listen: String,
+    /// Whether web pages of any origin may call it.
+    pub cors: Cors,
     /// Whether `/metrics` answers.
     pub metrics: bool,
     /// Most bytes in the body of a request or in a WebSocket message.
@@ -251,6 +253,7 @@ impl Default for Rpc {
         let limits = RpcLimits::default();
         Self {
             listen: "127.0.0.1:26657".to_owned(),
+            cors: Cors::Auto,
             metrics: true,
             max_body_bytes: limits.max_body_bytes,
             max_batch: limits.max_batch,

@@ -1,0 +1,35 @@
+//! The page with all methods, and answers of plain text, as Go's HTTP library sends them.
+
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+
+use super::methods::{METHODS, WEBSOCKET_METHODS};
+
+/// Returns the page with a link to each method on the host that was asked.
+pub(crate) fn page(host: &str) -> Response {
+    // The header is the client's. Its text must not become markup.
+    let host: String =
+        host.chars().filter(|c| c.is_ascii_alphanumeric() || ".:-[]".contains(*c)).collect();
+    let mut methods: Vec<_> = METHODS.iter().chain(WEBSOCKET_METHODS).collect();
+    methods.sort_by_key(|method| method.name);
+    let mut page =
+        "<html><body><br>Available endpoints:<br><br>Endpoints that require arguments:<br>"
+            .to_owned();
+    for method in methods {
+        let arguments: Vec<String> =
+            method.arguments.iter().map(|(name, _)| format!("{name}=_")).collect();
+        let link = format!("//{host}/{}?{}", method.name, arguments.join("&"));
+        page += &format!("<a href=\"{link}\">{link}</a></br>");
+    }
+    let kind = [(header::CONTENT_TYPE, "text/html")];
+    (StatusCode::OK, kind, page + "</body></html>").into_response()
+}
+
+/// Returns a line of plain text.
+pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (HeaderName::from_static("x-content-type-options"), "nosniff"),
+    ];
+    (status, headers, text).into_response()
+}
