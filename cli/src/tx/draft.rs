@@ -1,8 +1,7 @@
 //! Transactions that are written or measured, but not sent.
 
-use anyhow::Context as _;
 use capstan_client::{
-    Address, Bundle, CreateVat, Messages, PublicKey, Settlement, SignerData, StagedTx, TxBuilder,
+    Address, CreateVat, Messages, PublicKey, Settlement, SignerData, StagedTx, TxBuilder,
     UpgradeVat,
 };
 use serde_json::json;
@@ -12,6 +11,7 @@ use super::values::{
     arguments, bundle_id, coins, parameters, reason_of_end, reference, settled_value,
 };
 use super::{Action, NodeArgs, document, names};
+use crate::bundle::read_file;
 use crate::failure::usage;
 use crate::keys::Keyring;
 use crate::output::Output;
@@ -87,9 +87,7 @@ fn draft(action: Action, from: &Address, common: &Common) -> anyhow::Result<Draf
             if again {
                 return Err(usage("--again has no effect on a transaction that is not sent"));
             }
-            let shown = file.display().to_string();
-            let bytes = std::fs::read(&file).with_context(|| format!("cannot read {shown}"))?;
-            let bundle = Bundle::from_file_bytes(&bytes).with_context(|| shown.clone())?;
+            let bundle = read_file(&file)?;
             let declared_bytes = bundle.bytes.len() as u64;
             return Ok(Draft { tx: tx.message(&make.install_bundle(&bundle)), declared_bytes });
         }
