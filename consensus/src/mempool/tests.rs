@@ -120,9 +120,17 @@ fn what_a_block_made_impossible_is_dropped_and_may_come_again() {
 fn the_cache_forgets_the_oldest() {
     let limits = MempoolLimits { cache_size: 2, ..MempoolLimits::default() };
     let (mempool, _wakes) = mempool(limits, BlockParams { max_bytes: -1, max_gas: -1 });
-    for text in ["a=1", "b=1", "c=1"] {
-        mempool.add(tx(text)).unwrap();
+    let txs = ["a=1", "b=1", "c=1"].map(tx);
+    for tx in &txs {
+        mempool.add(tx.clone()).unwrap();
     }
+    // What waits is known, whatever the cache has forgotten.
+    for tx in &txs {
+        assert_eq!(mempool.add(tx.clone()), Err(MempoolError::Known));
+    }
+    let closed = mempool.close();
+    mempool.update(&closed, &txs, &vec![ExecTxResult::default(); 3], &params::defaults());
+    drop(closed);
     assert_eq!(mempool.add(tx("c=1")), Err(MempoolError::Known));
     assert!(mempool.add(tx("a=1")).is_ok());
 }
