@@ -187,7 +187,7 @@ impl Default for Params {
         Self {
             block_computrons: 100_000_000,
             crank_computrons: 200_000_000,
-            vat_creation_computrons: 200_000,
+            vat_creation_computrons: 150_000,
             crank_overhead_computrons: 1_500,
             tx_computrons: 30_000,
             tx_byte_computrons: 5,

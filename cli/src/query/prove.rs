@@ -31,7 +31,7 @@ impl Prove {
         common: &Common,
         asker: &Asker,
     ) -> anyhow::Result<()> {
-        let key = key(question, common)?;
+        let key = key(question, common, asker)?;
         let record = asker.client.proven_record(&key, self.trust.as_ref())?;
         let value = record.value.as_deref().map(serde_json::from_slice::<Value>).transpose();
         let header = json!({
@@ -71,13 +71,13 @@ pub(super) fn show(asker: &Asker, key: &str) -> anyhow::Result<()> {
 }
 
 /// Returns the key of the proven record that a question is about.
-fn key(question: &Question, common: &Common) -> anyhow::Result<String> {
+fn key(question: &Question, common: &Common, asker: &Asker) -> anyhow::Result<String> {
     Ok(match question {
         Question::Account { account } => {
             format!("accounts/{}", keys::find_address(common, account)?)
         }
         Question::Bundle { bundle } => format!("bundles/{}", bundle_id(bundle)?),
-        Question::VatStats { vat } => format!("vats/{vat}/stats"),
+        Question::VatStats { vat } => format!("vats/{}/stats", asker.vat_id(vat)?),
         Question::Result { hash, index } => format!("txs/{}/{index}", hash.to_uppercase()),
         Question::Params => "params".to_owned(),
         Question::Record { key } => key.trim_matches('/').to_owned(),

@@ -129,6 +129,7 @@ fn the_cache_forgets_the_oldest() {
         assert_eq!(mempool.add(tx.clone()), Err(MempoolError::Known));
     }
     let closed = mempool.close();
+    let txs = txs.map(|tx| tx.to_vec());
     mempool.update(&closed, &txs, &vec![ExecTxResult::default(); 3], &params::defaults());
     drop(closed);
     assert_eq!(mempool.add(tx("c=1")), Err(MempoolError::Known));

@@ -32,11 +32,12 @@ pub(crate) fn apply(
 ) -> Result<Applied, Error> {
     let mut tree = Tree { state, version, root: root.map(Child::Stored), orphans: Vec::new() };
     for (key, value) in changes {
-        match (tree.get(key)?, value) {
-            (None, None) => {}
-            (Some(old), Some(new)) if old == *new => {}
-            (_, Some(new)) => tree.insert(key, new)?,
-            (Some(_), None) => tree.remove(key)?,
+        if tree.has(key, value.as_deref())? {
+            continue;
+        }
+        match value {
+            Some(value) => tree.insert(key, value)?,
+            None => tree.remove(key)?,
         }
     }
     let mut save = Save { version, nodes: Vec::new() };
@@ -55,10 +56,17 @@ struct Tree<'a> {
 /// A subtree.
 enum Child {
     Stored(Link),
-    New(Box<Fresh>),
+    Open(Box<Open>),
 }
 
-/// A node of this block.
+/// A subtree whose root is in memory. Each node is read once, however many changes go through it.
+struct Open {
+    node: Fresh,
+    /// The stored node, as long as the subtree is the same.
+    stored: Option<Link>,
+}
+
+/// A node in memory.
 enum Fresh {
     Leaf(Leaf),
     Inner(Inner<Child>),
@@ -76,7 +84,7 @@ impl Child {
     fn height(&self) -> u8 {
         match self {
             Self::Stored(link) => link.height,
-            Self::New(node) => match &**node {
+            Self::Open(open) => match &open.node {
                 Fresh::Leaf(_) => 0,
                 Fresh::Inner(inner) => inner.height,
             },
@@ -86,7 +94,7 @@ impl Child {
     fn size(&self) -> u64 {
         match self {
             Self::Stored(link) => link.size,
-            Self::New(node) => match &**node {
+            Self::Open(open) => match &open.node {
                 Fresh::Leaf(_) => 1,
                 Fresh::Inner(inner) => inner.size,
             },
@@ -96,7 +104,21 @@ impl Child {
 
 impl From<Fresh> for Child {
     fn from(node: Fresh) -> Self {
-        Self::New(Box::new(node))
+        Self::Open(Box::new(Open { node, stored: None }))
+    }
+}
+
+impl Open {
+    /// Reads a node for a block at the height `version`, which an inner node has if it changes.
+    fn load(state: &StateView, version: u64, link: &Link) -> Result<Self, Error> {
+        let node = match Node::load(state, link)? {
+            Node::Leaf(leaf) => Fresh::Leaf(leaf),
+            Node::Inner(Inner { height, size, key, left, right, .. }) => {
+                let (left, right) = (Child::Stored(left), Child::Stored(right));
+                Fresh::Inner(Inner { version, height, size, key, left, right })
+            }
+        };
+        Ok(Self { node, stored: Some(link.clone()) })
     }
 }
 
@@ -115,19 +137,26 @@ impl Inner<Child> {
 }
 
 impl Tree<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let Some(mut child) = self.root.as_ref() else { return Ok(None) };
+    /// Returns true if the tree has this value at `key`, or nothing for `None`.
+    fn has(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<bool, Error> {
+        let (state, version) = (self.state, self.version);
+        let Some(mut child) = self.root.as_mut() else { return Ok(value.is_none()) };
         loop {
-            child = match child {
-                Child::Stored(link) => return get(self.state, link, key),
-                Child::New(node) => match &**node {
+            match child {
+                Child::Stored(link) => {
+                    let open = Open::load(state, version, link)?;
+                    *child = Child::Open(Box::new(open));
+                }
+                Child::Open(open) => match &mut open.node {
                     Fresh::Leaf(leaf) => {
-                        return Ok((leaf.key == key).then(|| leaf.value.clone()));
+                        return Ok((leaf.key == key).then_some(leaf.value.as_slice()) == value);
                     }
-                    Fresh::Inner(inner) if key < inner.key.as_slice() => &inner.left,
-                    Fresh::Inner(inner) => &inner.right,
+                    Fresh::Inner(inner) => {
+                        let is_left = key < inner.key.as_slice();
+                        child = if is_left { &mut inner.left } else { &mut inner.right };
+                    }
                 },
-            };
+            }
         }
     }
 
@@ -255,20 +284,13 @@ impl Tree<'_> {
         }
     }
 
-    /// Opens a subtree. Returns the link too if its root is stored.
+    /// Opens a subtree. Returns the link too if it is as stored.
     fn open(&self, child: Child) -> Result<(Fresh, Option<Link>), Error> {
-        let link = match child {
-            Child::New(node) => return Ok((*node, None)),
-            Child::Stored(link) => link,
+        let Open { node, stored } = match child {
+            Child::Open(open) => *open,
+            Child::Stored(link) => Open::load(self.state, self.version, &link)?,
         };
-        let node = match Node::load(self.state, &link)? {
-            Node::Leaf(leaf) => Fresh::Leaf(leaf),
-            Node::Inner(Inner { height, size, key, left, right, .. }) => {
-                let (left, right) = (Child::Stored(left), Child::Stored(right));
-                Fresh::Inner(Inner { version: self.version, height, size, key, left, right })
-            }
-        };
-        Ok((node, Some(link)))
+        Ok((node, stored))
     }
 
     fn leaf(&self, key: &[u8], value: &[u8]) -> Child {
@@ -303,7 +325,10 @@ impl Save {
     fn child(&mut self, child: Child) -> Result<Link, Error> {
         let node = match child {
             Child::Stored(link) => return Ok(link),
-            Child::New(node) => *node,
+            Child::Open(open) => match *open {
+                Open { stored: Some(link), .. } => return Ok(link),
+                Open { node, stored: None } => node,
+            },
         };
         let node = match node {
             Fresh::Leaf(leaf) => Node::Leaf(leaf),

@@ -12,7 +12,7 @@ use wasmer::sys::wasmparser::Operator;
 
 /// Version of the prices and of the instrumentation, which is part of every cache key. It changes
 /// whenever they do.
-pub const VERSION: u32 = 13;
+pub const VERSION: u32 = 14;
 
 /// Number of points in one computron.
 pub const POINTS_PER_COMPUTRON: u64 = 100;
@@ -40,7 +40,7 @@ pub const EMPTY_FILL_POINTS: u64 = 500;
 
 /// Points for each subnormal operand or result of a multiplication, division, square root or conversion of floats in a module
 /// from a user. Processors take a detour for them.
-pub const SUBNORMAL_POINTS: u64 = 200;
+pub const SUBNORMAL_POINTS: u64 = 216;
 
 /// Number of locals that a function may have for free, parameters included. Above it, each call pays a point for each
 /// local, since all are zeroed or copied.
@@ -72,7 +72,7 @@ pub const JSON_POINTS: u64 = 50_000;
 
 /// Points for the start of a JavaScript worker, besides those that it spends. It is a view of its bundle's image, and the system
 /// copies the pages that the start of its vat writes to.
-pub const START_POINTS: u64 = 40_000_000;
+pub const START_POINTS: u64 = 22_000_000;
 
 /// Points of a `bringOutYourDead` for each page of 64 KiB of a JavaScript worker's memory, besides those that it spends. The engine
 /// writes to every object, so the system copies each page, and the host then compares them with the image that vats share.
@@ -146,9 +146,9 @@ impl Prices {
     pub(crate) fn user(memory_pages: u32, code_bytes: u64) -> Self {
         let access = access_points(memory_pages);
         let (branch, call, jump) = match code_bytes {
-            bytes if bytes <= SMALL_CODE_BYTES => (14, 48, 90),
-            bytes if bytes <= MEDIUM_CODE_BYTES => (16, 180, 150),
-            bytes if bytes <= LARGE_CODE_BYTES => (40, 360, 300),
+            bytes if bytes <= SMALL_CODE_BYTES => (14, 48, 102),
+            bytes if bytes <= MEDIUM_CODE_BYTES => (16, 200, 160),
+            bytes if bytes <= LARGE_CODE_BYTES => (40, 400, 310),
             _ => (60, 560, 620),
         };
         Self::User(UserPrices { access, branch, call, jump })
@@ -310,15 +310,15 @@ fn float_points(operator: &Operator<'_>) -> Option<u64> {
     use Operator as O;
     Some(match operator {
         O::F32Add | O::F32Sub | O::F64Add | O::F64Sub => 11,
-        O::F32Mul | O::F64Mul => 44,
-        O::F32Div | O::F64Div => 68,
-        O::F32Sqrt | O::F64Sqrt => 60,
+        O::F32Mul | O::F64Mul => 48,
+        O::F32Div | O::F64Div => 72,
+        O::F32Sqrt | O::F64Sqrt => 66,
         O::F32Min | O::F32Max | O::F64Min | O::F64Max => 28,
         O::F32Ceil | O::F32Floor | O::F32Trunc | O::F32Nearest => 18,
         O::F64Ceil | O::F64Floor | O::F64Trunc | O::F64Nearest => 18,
         O::F32Neg | O::F32Abs | O::F64Neg | O::F64Abs => 20,
         O::F32Copysign | O::F64Copysign => 14,
-        O::F64PromoteF32 | O::F32DemoteF64 => 64,
+        O::F64PromoteF32 | O::F32DemoteF64 => 70,
         O::F32Eq | O::F32Ne | O::F32Lt | O::F32Gt | O::F32Le | O::F32Ge => 14,
         O::F64Eq | O::F64Ne | O::F64Lt | O::F64Gt | O::F64Le | O::F64Ge => 14,
         O::I32ReinterpretF32 | O::I64ReinterpretF64 => 4,
