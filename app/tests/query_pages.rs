@@ -14,7 +14,7 @@ const ENVELOPE_BYTES: usize = 200;
 
 /// A chain whose node has small pages.
 fn chain() -> Chain {
-    let queries = QueryLimits { max_page_bytes: PAGE_BYTES };
+    let queries = QueryLimits { max_page_bytes: PAGE_BYTES, ..QueryLimits::default() };
     let options = AppOptions { queries, ..AppOptions::default() };
     let mut chain = Chain::open_options(Store::in_memory().unwrap(), options);
     chain.init(&genesis(|_| {}));

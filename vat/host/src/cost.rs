@@ -40,7 +40,7 @@ pub const EMPTY_FILL_POINTS: u64 = 500;
 
 /// Points for each subnormal operand or result of a multiplication, division, square root or conversion of floats in a module
 /// from a user. Processors take a detour for them.
-pub const SUBNORMAL_POINTS: u64 = 216;
+pub const SUBNORMAL_POINTS: u64 = 230;
 
 /// Number of locals that a function may have for free, parameters included. Above it, each call pays a point for each
 /// local, since all are zeroed or copied.
@@ -72,7 +72,7 @@ pub const JSON_POINTS: u64 = 50_000;
 
 /// Points for the start of a JavaScript worker, besides those that it spends. It is a view of its bundle's image, and the system
 /// copies the pages that the start of its vat writes to.
-pub const START_POINTS: u64 = 22_000_000;
+pub const START_POINTS: u64 = 12_000_000;
 
 /// Points of a `bringOutYourDead` for each page of 64 KiB of a JavaScript worker's memory, besides those that it spends. The engine
 /// writes to every object, so the system copies each page, and the host then compares them with the image that vats share.
@@ -146,7 +146,7 @@ impl Prices {
     pub(crate) fn user(memory_pages: u32, code_bytes: u64) -> Self {
         let access = access_points(memory_pages);
         let (branch, call, jump) = match code_bytes {
-            bytes if bytes <= SMALL_CODE_BYTES => (14, 48, 102),
+            bytes if bytes <= SMALL_CODE_BYTES => (14, 48, 118),
             bytes if bytes <= MEDIUM_CODE_BYTES => (16, 200, 160),
             bytes if bytes <= LARGE_CODE_BYTES => (40, 400, 310),
             _ => (60, 560, 620),
