@@ -80,7 +80,7 @@ fn records_are_proved_and_so_is_their_absence() {
     let coin = json!({"denom": "ucap", "amount": balance});
     assert_eq!(proven(&chain, &format!("balances/{address}")), Some(coin));
     let result = proven(&chain, &format!("txs/{tx}/1")).unwrap();
-    assert_eq!((&result["status"], &result["txHash"]), (&json!("fulfilled"), &json!(tx)));
+    assert_eq!((&result["status"], &result["tx_hash"]), (&json!("fulfilled"), &json!(tx)));
     assert_eq!(proven(&chain, &format!("txs/{tx}/2")).unwrap()["status"], "pending");
     let entry = proven(&chain, &format!("outbox/{address}/1")).unwrap();
     let plain = chain.query(&format!("accounts/{address}/outbox"), &[]).value;

@@ -103,7 +103,13 @@ impl Logs {
             }
         }
         newest.read(&mut keep)?;
-        last.iter().try_for_each(|line| self.show(output, line))?;
+        for line in last {
+            match self.show(output, &line) {
+                // Nobody reads on, as with `head`.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+                shown => shown?,
+            }
+        }
         match (&self.vat, named.is_met) {
             (Some(vat), false) if self.follow => output.note("waiting", &named.missing(vat)),
             (Some(vat), false) => return Err(usage(named.missing(vat))),

@@ -252,7 +252,7 @@ impl Query {
             return self.proof.run(&self.question, common, &asker);
         }
         match self.question {
-            Question::Record { key } => prove::show(&asker, &key),
+            Question::Record { key } => prove::show(&asker, &key, common),
             Question::Status => asker.status(),
             Question::ChainInfo(info) => {
                 Output::new(true).record(&info.value(&asker.client)?);

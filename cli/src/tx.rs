@@ -97,7 +97,7 @@ enum Action {
         #[arg(long, value_name = "VALUE")]
         params: Option<String>,
         /// Computrons to buy into the vat's meter. 0: the chain's default. A small JavaScript vat needs some
-        /// 12,000,000,000: most of them are a deposit for its heap.
+        /// 12,000,000,000, and one that mints with @agoric/ertp 70,000,000,000: most of them are a deposit for its heap.
         #[arg(long, value_name = "N", default_value_t = 0)]
         computrons: u64,
     },

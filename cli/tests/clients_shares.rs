@@ -41,8 +41,11 @@ fn a_stranger_holds_no_more_than_a_share() {
     assert!(dev.stop("TERM").success());
 }
 
-fn info(dev: &Dev) -> Result<(), Status> {
-    Grpc::connect(dev).call::<_, GetNodeInfoResponse>(INFO, GetNodeInfoRequest {}).map(|_| ())
+fn info(dev: &Dev) -> Result<(), Box<Status>> {
+    Grpc::connect(dev)
+        .call::<_, GetNodeInfoResponse>(INFO, GetNodeInfoRequest {})
+        .map(|_| ())
+        .map_err(Box::new)
 }
 
 /// Connects to a service from another loopback address.

@@ -81,16 +81,16 @@ const height = (await comet.abciInfo()).lastBlockHeight;
 await call();
 await until(status => status.syncInfo.latestBlockHeight > height, () => comet.status());
 
-const bundle = (await json('bundles')).bundles[0].bundleId;
-const vat = (await json('vats')).vats[0].vatId;
+const bundle = (await json('bundles')).bundles[0].bundle_id;
+const vat = (await json('vats')).vats[0].vat_id;
 const nobody = toBech32('capstan', new Uint8Array(20).fill(7));
 const present = {
   [`accounts/${alice}`]: value => value.address === alice,
   [`balances/${alice}`]: value => value.denom === 'ucap' && BigInt(value.amount) > 0n,
   [`outbox/${alice}/1`]: value => typeof value === 'object',
   [result]: value => value.status === settled.status && value.account === alice,
-  [`bundles/${bundle}`]: value => value.bundleId === bundle,
-  [`vats/${vat}/stats`]: value => value.vatId === vat,
+  [`bundles/${bundle}`]: value => value.bundle_id === bundle,
+  [`vats/${vat}/stats`]: value => value.vat_id === vat,
   params: value => typeof value === 'object',
 };
 for (const [key, test] of Object.entries(present)) {

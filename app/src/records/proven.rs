@@ -66,7 +66,6 @@ struct Balance {
 
 /// Value of a message's result. The value of the promise is proved by the outbox entry that settled it.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct ProvenResult {
     tx_hash: String,
     index: u32,
@@ -80,7 +79,6 @@ struct ProvenResult {
 
 /// Value of a vat's statistics: those that change only when the vat itself does something or is changed.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct ProvenVat {
     vat_id: String,
     status: &'static str,
@@ -202,7 +200,7 @@ fn vat_stats(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<ProvenVa
         vat_id: vat.to_string(),
         status: vat_status(&record),
         critical: config.critical,
-        incarnation: record.incarnation.into(),
+        incarnation: record.incarnation,
         bundle_id: config.bundle_id,
         exports: record.holdings.exports,
         imports: record.holdings.imports,

@@ -9,12 +9,15 @@ use prost::Message as _;
 use serde_json::{Map, Value, json};
 
 use crate::keys::PREFIXES;
+use crate::output::tell;
 
 /// Path of the query for the names of the coin.
 const METADATA: &str = "/cosmos.bank.v1beta1.Query/DenomMetadata";
 
 /// Port of REST beside the usual port of the RPC.
 const REST_PORT: u16 = 1317;
+/// The usual port of the RPC, as it ends an address.
+const USUAL_RPC_PORT: &str = ":26657";
 
 /// Arguments of `capstan query chain-info`.
 #[derive(clap::Args, Debug)]
@@ -37,6 +40,12 @@ impl ChainInfo {
         let currency = currency(&metadata(client)?)?;
         let mut fee_currency = currency.clone();
         fee_currency["gasPriceStep"] = steps(client.params()?.fees.gas_price)?;
+        if self.rest.is_none() && !client.addr().ends_with(USUAL_RPC_PORT) {
+            tell(
+                "warning",
+                "The address of REST is a guess: the node prints its port when it starts. To give it: --rest URL",
+            );
+        }
         let host = client.addr().rsplit_once(':').map_or(client.addr(), |(host, _)| host);
         let prefixes: Map<String, Value> = PREFIXES
             .into_iter()

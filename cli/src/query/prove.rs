@@ -41,12 +41,17 @@ impl Prove {
             "trusted": self.trust.is_some(),
         });
         let value = value.context("the proved value is not JSON")?;
+        let is_present = value.is_some();
         asker.output.whole_record(&json!({
             "key": record.key,
+            "present": is_present,
             "value": value,
             "height": record.height,
             "header": header,
         }));
+        if !is_present {
+            asker.output.note("absent", &format!("It is proved that there is no {}.", record.key));
+        }
         if self.trust.is_none() {
             crate::output::warn(&format!(
                 "The header is the node's own. To trust another source: --trust {}:HASH",
@@ -57,9 +62,21 @@ impl Prove {
     }
 }
 
+/// Returns the key of a record, in which an account may stand by the name of its key.
+fn record_key(text: &str, common: &Common) -> anyhow::Result<String> {
+    let parts: Vec<_> = text.trim_matches('/').split('/').collect();
+    match *parts {
+        [kind @ ("accounts" | "balances" | "outbox"), account, ref rest @ ..] => {
+            let address = keys::find_address(common, account)?.to_string();
+            Ok([&[kind, address.as_str()], rest].concat().join("/"))
+        }
+        _ => Ok(parts.join("/")),
+    }
+}
+
 /// Prints a record without its proof.
-pub(super) fn show(asker: &Asker, key: &str) -> anyhow::Result<()> {
-    let key = key.trim_matches('/');
+pub(super) fn show(asker: &Asker, key: &str, common: &Common) -> anyhow::Result<()> {
+    let key = record_key(key, common)?;
     let path = format!("/store/{PROVEN_STORE}/key");
     let answer = asker.client.abci_query(&path, key.as_bytes(), 0, false)?;
     if answer.value.is_empty() {
@@ -80,7 +97,7 @@ fn key(question: &Question, common: &Common, asker: &Asker) -> anyhow::Result<St
         Question::VatStats { vat } => format!("vats/{}/stats", asker.vat_id(vat)?),
         Question::Result { hash, index } => format!("txs/{}/{index}", hash.to_uppercase()),
         Question::Params => "params".to_owned(),
-        Question::Record { key } => key.trim_matches('/').to_owned(),
+        Question::Record { key } => record_key(key, common)?,
         _ => {
             return Err(usage(
                 "only account, bundle, params, record, result and vat-stats have proofs".to_owned(),

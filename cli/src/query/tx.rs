@@ -37,6 +37,7 @@ impl Asker {
     /// Prints a transaction.
     pub(super) fn tx(&self, hash: &str, with_events: bool) -> anyhow::Result<()> {
         let parsed = hash
+            .to_uppercase()
             .parse()
             .map_err(|_| usage(format!("{hash:?} is not a transaction's hash: 64 hex digits")))?;
         let Some(tx) = self.client.tx(parsed)? else {

@@ -58,13 +58,13 @@ impl Calls {
     ///
     /// # Errors
     /// Returns the call, and why it is rejected, if too many wait.
-    pub(super) fn add(&mut self, number: u64, call: Call) -> Result<(), (Call, String)> {
+    pub(super) fn add(&mut self, number: u64, call: Call) -> Result<(), Box<(Call, String)>> {
         let bytes = self.waiting_bytes + call.bytes;
         // A call that can begin at once is no burden.
         let is_full = self.waiting.len() >= MAX_WAITING || bytes > MAX_WAITING_BYTES;
         if is_full && !self.can_begin(&call) {
             let why = format!("too many calls of {} wait to begin; try again later", call.method);
-            return Err((call, why));
+            return Err(Box::new((call, why)));
         }
         self.waiting_bytes = bytes;
         self.waiting.insert(number, call);
@@ -158,7 +158,7 @@ mod tests {
             number += 1;
         }
         assert_eq!(number as usize, LIMITS.per_method + MAX_WAITING);
-        let (refused, why) = calls.add(number, call("never", None)).unwrap_err();
+        let (refused, why) = *calls.add(number, call("never", None)).unwrap_err();
         assert!(refused.method == "never" && why.contains("try again later"), "{why}");
         calls.add(number, call("other", None)).unwrap();
         assert_eq!(begun(&mut calls), [number]);

@@ -207,7 +207,8 @@ impl Service {
         }
         match call_of(&entry) {
             Some(call) => {
-                if let Err((call, why)) = self.calls.add(number, call) {
+                if let Err(refused) = self.calls.add(number, call) {
+                    let (call, why) = *refused;
                     self.journal.record.started.insert(number, call.promise);
                     return self.reject(number, &why);
                 }

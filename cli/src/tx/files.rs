@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use capstan_client::{
@@ -253,8 +253,20 @@ impl Desk<'_> {
     fn broadcast(&self, tx: &StagedTx) -> anyhow::Result<()> {
         tx.sequence().context("sign the transaction first, by `capstan tx sign`")?;
         let client = self.node.client()?;
+        let signed = tx.to_signed();
+        // Who sends it again is told where it is.
+        if let Some(found) = client.tx(signed.hash())? {
+            let height = found.height;
+            if found.code != 0 {
+                bail!("the transaction is in block {height} already, and failed: {}", found.log);
+            }
+            let text = format!("The transaction is in block {height} already. Nothing was sent.");
+            self.output.note("note", &text);
+            self.output.record(&json!({"tx_hash": signed.hash(), "height": found.height}));
+            return Ok(());
+        }
         let wait = || {
-            let hash = client.broadcast_sync(&tx.to_signed())?;
+            let hash = client.broadcast_sync(&signed)?;
             client.wait_tx(hash, Deadline::after(self.timeout))?.succeeded()
         };
         let done = during(BLOCK, wait)?;

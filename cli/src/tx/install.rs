@@ -16,7 +16,7 @@ impl Sender {
         let bundle = bundle::read_file(file)?;
         let size = bundle.bytes.len();
         let mut record = json!({"bundle_id": bundle.id, "bundle_bytes": size});
-        if !again && self.has_bundle(&bundle.id.to_string())? {
+        if !again && self.has_bundle(bundle.id.as_ref())? {
             record["already_installed"] = true.into();
             self.output.whole_record(&record);
             let text = "The chain has this bundle already. Nothing was sent or paid; --again sends it all the same.";

@@ -33,7 +33,9 @@ impl Sender {
         let price = client.params()?.deposit_byte_computrons;
         let least = SMALL_HEAP_BYTES.saturating_mul(price).saturating_add(SOME_WORK);
         let kind = BundleKind::from_id(&vat.bundle_id);
-        if price == 0 || kind != Some(BundleKind::EndoZip) {
+        let stats = client.query(&proto::QueryVatStatsRequest { vat_id: vat_id.to_owned() })?;
+        // After the first snapshot the heap is paid for.
+        if price == 0 || kind != Some(BundleKind::EndoZip) || stats.heap_bytes > 0 {
             return Ok(());
         }
         let meter = client.query(&proto::QueryMeterRequest { meter_id: vat.meter_id.clone() })?;

@@ -1,5 +1,6 @@
 // Names that a vat's own modules import from modules that do not export them. Endo's bundler does not look, and the
 // vat would not start.
+import { isBuiltin } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -19,6 +20,11 @@ const MAX_LISTED = 20;
 /** The one language whose exports are known before it runs. */
 const ES_MODULE = 'pre-mjs-json';
 
+/** The types of nodes that import by name. */
+const IMPORTS = ['ImportDeclaration', 'ExportNamedDeclaration', 'ExportAllDeclaration'];
+
+const isNodeModule = specifier => specifier.startsWith('node:') && isBuiltin(specifier);
+
 const importedName = ({ type, imported, local }) => {
   switch (type) {
     case 'ImportDefaultSpecifier':
@@ -35,8 +41,14 @@ const importedName = ({ type, imported, local }) => {
 /** Gathers what a module imports by name while it is traversed. */
 export const makeImportsFinder = () => {
   const found = []; // { from, name, line, column }
-  const visit = ({ node: { type, source, specifiers } }) => {
-    if ((type !== 'ImportDeclaration' && type !== 'ExportNamedDeclaration') || !source) {
+  const visit = ({ node: { type, source, specifiers = [] } }) => {
+    if (!IMPORTS.includes(type) || !source || found.length >= MAX_IMPORTS) {
+      return;
+    }
+    // The vat could not have it under any name.
+    if (isNodeModule(source.value)) {
+      const { line, column } = source.loc.start;
+      found.push({ from: source.value, name: undefined, line, column: column + 1 });
       return;
     }
     for (const specifier of specifiers.slice(0, MAX_IMPORTS - found.length)) {
@@ -103,12 +115,16 @@ export const importNotes = (source, { bundle, modules }) => {
     const importer = pathToFileURL(file).href.slice(root.length);
     return notes.flatMap(({ from, name, line, column }) => {
       if (from === undefined) return [];
+      const place = `${displayed(file)}:${line}:${column}`;
+      if (isNodeModule(from)) {
+        return [`${place}: the vat will not start: "${from}" is a module of Node.js, which vats do not have.`];
+      }
       const key = `${importer} ${from}`;
       if (!known.has(key)) known.set(key, exportsOf(resolve(own, importer, from)));
       const names = known.get(key);
       if (names === undefined || names.has(name)) return [];
       const what = name === 'default' ? 'has no default export' : `does not export ${name}`;
-      return [`${displayed(file)}:${line}:${column}: the vat will not start: "${from}" ${what}. ${listed(names)}`];
+      return [`${place}: the vat will not start: "${from}" ${what}. ${listed(names)}`];
     });
   });
 };

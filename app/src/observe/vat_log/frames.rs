@@ -103,6 +103,8 @@ fn is_place(text: &str) -> bool {
 }
 
 fn is_library(place: &str) -> bool {
+    // The worker's own bundles have names of files that end so.
+    let place = place.strip_prefix("/bundled-source/.../").unwrap_or(place);
     let package = place.split('/').next().unwrap_or_default();
     LIBRARIES.contains(&package)
 }
@@ -121,10 +123,10 @@ mod tests {
             "liveslots: Error#1: In \"buy\" method of (Shop): not at all (a string) at buy (shop/src/shop.js:9:2); \
              Error#2: again (3 frames of libraries: capstan logs --all-frames)"
         );
-        assert_eq!(
-            own_frames("x at a (far/b.js:1:2)"),
-            "x (1 frame of libraries: capstan logs --all-frames)"
-        );
+        let text = "x at a (far/b.js:1:2)";
+        assert_eq!(own_frames(text), "x (1 frame of libraries: capstan logs --all-frames)");
+        let text = "x at makeError (/bundled-source/.../ses/src/error/assert.js:352:7)";
+        assert_eq!(own_frames(text), "x (1 frame of libraries: capstan logs --all-frames)");
     }
 
     #[test]
