@@ -359,11 +359,12 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
 
     vatTerminated(vatID, shouldReject, info) {
       // A vat that fails to start is reported here, not by newVatCallback.
-      if (pendingVats.has(vatID)) {
+      const isPending = pendingVats.has(vatID);
+      if (isPending) {
         settleNewVat(vatID, { error: info });
-        return;
       }
       if (!managedVats.has(vatID)) {
+        if (isPending) return;
         console.log(`vat ${vatID} ended, which vatAdmin did not create: it came with the genesis document or a subcluster`);
         return;
       }
