@@ -85,7 +85,7 @@ fn records_are_proved_and_so_is_their_absence() {
     let entry = proven(&chain, &format!("outbox/{address}/1")).unwrap();
     let plain = chain.query(&format!("accounts/{address}/outbox"), &[]).value;
     let plain: Value = serde_json::from_slice(&plain).unwrap();
-    let delivery = plain["entries"][0]["deliveryJson"].as_str().unwrap();
+    let delivery = plain["entries"][0]["delivery_json"].as_str().unwrap();
     assert_eq!(entry, serde_json::from_str::<Value>(delivery).unwrap());
     assert_eq!(proven(&chain, "vats/v1/stats").unwrap()["status"], "running");
     for absent in [

@@ -129,7 +129,7 @@ impl Chain {
         let meters = (1..).map_while(remaining).map(|meter| amount(&meter["remaining"]));
         let vats = self.json("vats?limit=1000").unwrap_or_default();
         let ids =
-            vats["vats"].as_array().into_iter().flatten().filter_map(|vat| vat["vatId"].as_str());
+            vats["vats"].as_array().into_iter().flatten().filter_map(|vat| vat["vat_id"].as_str());
         let deposits = ids
             .filter_map(|id| self.json(&format!("vats/{id}/stats")))
             .map(|stats| amount(&stats["deposit"]));
