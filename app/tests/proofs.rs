@@ -86,7 +86,8 @@ fn records_are_proved_and_so_is_their_absence() {
     let plain = chain.query(&format!("accounts/{address}/outbox"), &[]).value;
     let plain: Value = serde_json::from_slice(&plain).unwrap();
     let delivery = plain["entries"][0]["delivery_json"].as_str().unwrap();
-    assert_eq!(entry, serde_json::from_str::<Value>(delivery).unwrap());
+    let sha256 = hex::encode_upper(Sha256::digest(delivery));
+    assert_eq!(entry, json!({"sha256": sha256, "bytes": delivery.len()}));
     assert_eq!(proven(&chain, "vats/v1/stats").unwrap()["status"], "running");
     for absent in [
         format!("accounts/{nobody}"),

@@ -16,6 +16,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 pub(crate) use parse::PREFIXES;
+pub(crate) use passphrase::VARIABLE as PASSPHRASE_VARIABLE;
 pub(crate) use record::Record;
 pub(crate) use store::{Keyring, KeyringArgs};
 

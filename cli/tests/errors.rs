@@ -135,7 +135,7 @@ fn what_the_chain_refuses_ends_with_3_and_its_code() {
     place.run(&["keys", "add", "dave"]).assert_failed(0, "");
     for (args, part) in [
         (&["query", "vat", "v99"][..], "no vat v99"),
-        (&["query", "vat-stats", "99"], "not a vat id"),
+        (&["query", "vat-stats", "v099"], "not a vat id"),
         (&["query", "bundle", &id], "no bundle"),
         (&["query", "promise", "kp9999"], "no promise"),
         (&["tx", "create-vat", &id, "--from", "alice"], "install it first"),

@@ -34,7 +34,9 @@ impl std::str::FromStr for TrustedHeader {
         let refuse = || NotAHeader(text.to_owned());
         let (height, hash) = text.split_once(':').ok_or_else(refuse)?;
         let height = height.parse().ok().filter(|height| *height > 1).ok_or_else(refuse)?;
+        // A shorter text would be filled up with zeros.
         match hash.parse() {
+            Ok(_) if hash.len() != 64 => Err(refuse()),
             Ok(hash @ Hash::Sha256(_)) => Ok(Self { height, hash }),
             _ => Err(refuse()),
         }

@@ -309,7 +309,7 @@ fn events_come_over_a_subscription() {
     assert!(matches!(quiet, ClientError::Timeout { .. }), "{quiet}");
     let error = node.client.subscribe("malformed query").unwrap_err();
     assert!(
-        matches!(&error, ClientError::Rpc { .. }) && error.to_string().contains("byte 10"),
+        matches!(&error, ClientError::Rpc { .. }) && error.to_string().contains("offset 10"),
         "{error}"
     );
     // A node that goes away ends its subscriptions, and then is not there.

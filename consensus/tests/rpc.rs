@@ -200,7 +200,7 @@ fn heights_that_there_are_not() {
             error(json!("0")),
             (INTERNAL_ERROR, "height must be greater than 0, but got 0".to_owned())
         );
-        assert_eq!(error(json!(-3)).1, "height must be greater than 0, but got -3");
+        assert_eq!(error(json!("-3")).1, "height must be greater than 0, but got -3");
         let most =
             if ["validators", "consensus_params"].contains(&method) { last + 1 } else { last };
         let beyond =

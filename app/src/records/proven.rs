@@ -5,13 +5,14 @@
 //! accounts/ADDRESS        what the query of this path answers
 //! balances/ADDRESS        {"denom", "amount"}
 //! bundles/ID              what the query of this path answers
-//! outbox/ADDRESS/NUMBER   the delivery, in the form of the query of outboxes
+//! outbox/ADDRESS/NUMBER   ProvenEntry
 //! txs/HASH/INDEX          ProvenResult
 //! vats/ID/stats           ProvenVat
 //! params                  what the query of this path answers
 //! ```
 //!
-//! Each value is a function of records under the app hash, so that all nodes write the same.
+//! Each value is a function of records under the app hash, so that all nodes write the same. Each is small, because a block
+//! reads and a proof contains those of neighbouring keys.
 
 use capstan_abi::json::delivery_to_json;
 use capstan_genesis::{Address, BundleId, BundleKind, DENOM};
@@ -24,6 +25,7 @@ use capstan_kernel::{
 use capstan_kernel_ports::{VatId, store::Read};
 use capstan_proto::v1::{QueryAccountResponse, QueryBundleResponse};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::{
     fault::NodeFault,
@@ -62,6 +64,15 @@ impl std::fmt::Display for Proven {
 struct Balance {
     denom: &'static str,
     amount: String,
+}
+
+/// Value of an outbox entry.
+#[derive(Serialize)]
+struct ProvenEntry {
+    /// SHA-256 of the entry's `delivery_json`, in hexadecimal capitals.
+    sha256: String,
+    /// Length of that text in bytes.
+    bytes: u64,
 }
 
 /// Value of a message's result. The value of the promise is proved by the outbox entry that settled it.
@@ -116,7 +127,11 @@ impl Proven {
                 let remote: Option<RemoteId> = view::remote_of(state, &address.to_string())?;
                 let Some(remote) = remote else { return Ok(None) };
                 let entry = view::outbox_entry(state, remote, *number)?;
-                Ok(entry.map(|delivery| delivery_to_json(&delivery).to_string().into_bytes()))
+                json(entry.map(|delivery| {
+                    let text = delivery_to_json(&delivery).to_string();
+                    let sha256 = hex::encode_upper(Sha256::digest(text.as_bytes()));
+                    ProvenEntry { sha256, bytes: text.len() as u64 }
+                }))
             }
             Self::Params => Ok(state.get(keys::PARAMS)?),
             Self::Result(tx, index) => json(result(state, tx, *index)?),

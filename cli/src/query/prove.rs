@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use capstan_client::{PROVEN_STORE, TrustedHeader};
 use serde_json::{Value, json};
 
-use super::{Asker, Question};
+use super::{Asker, Question, is_numbered};
 use crate::failure::usage;
 use crate::{Common, keys, tx::bundle_id};
 
@@ -31,7 +31,7 @@ impl Prove {
         common: &Common,
         asker: &Asker,
     ) -> anyhow::Result<()> {
-        let key = key(question, common, asker)?;
+        let key = key(question, common)?;
         let record = asker.client.proven_record(&key, self.trust.as_ref())?;
         let value = record.value.as_deref().map(serde_json::from_slice::<Value>).transpose();
         let header = json!({
@@ -74,6 +74,16 @@ fn record_key(text: &str, common: &Common) -> anyhow::Result<String> {
     }
 }
 
+/// Checks the id of a vat whose record is to be proved.
+fn vat_id(text: &str) -> anyhow::Result<&str> {
+    match is_numbered(text, "v") && !text.starts_with("v0") {
+        true => Ok(text),
+        false => Err(usage(format!(
+            "{text:?} is not a vat id such as v3: no proof says which vat has a name; `capstan query vats` lists both"
+        ))),
+    }
+}
+
 /// Prints a record without its proof.
 pub(super) fn show(asker: &Asker, key: &str, common: &Common) -> anyhow::Result<()> {
     let key = record_key(key, common)?;
@@ -88,14 +98,20 @@ pub(super) fn show(asker: &Asker, key: &str, common: &Common) -> anyhow::Result<
 }
 
 /// Returns the key of the proven record that a question is about.
-fn key(question: &Question, common: &Common, asker: &Asker) -> anyhow::Result<String> {
+fn key(question: &Question, common: &Common) -> anyhow::Result<String> {
     Ok(match question {
         Question::Account { account } => {
             format!("accounts/{}", keys::find_address(common, account)?)
         }
         Question::Bundle { bundle } => format!("bundles/{}", bundle_id(bundle)?),
-        Question::VatStats { vat } => format!("vats/{}/stats", asker.vat_id(vat)?),
-        Question::Result { hash, index } => format!("txs/{}/{index}", hash.to_uppercase()),
+        // The node could name another vat.
+        Question::VatStats { vat } => format!("vats/{}/stats", vat_id(vat)?),
+        Question::Result { hash, index } if hash.len() == 64 => {
+            format!("txs/{}/{index}", hash.to_uppercase())
+        }
+        Question::Result { hash, .. } => {
+            return Err(usage(format!("{hash:?} is not a transaction's hash: 64 hex digits")));
+        }
         Question::Params => "params".to_owned(),
         Question::Record { key } => record_key(key, common)?,
         _ => {

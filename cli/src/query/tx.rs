@@ -36,10 +36,12 @@ struct Told {
 impl Asker {
     /// Prints a transaction.
     pub(super) fn tx(&self, hash: &str, with_events: bool) -> anyhow::Result<()> {
-        let parsed = hash
-            .to_uppercase()
-            .parse()
-            .map_err(|_| usage(format!("{hash:?} is not a transaction's hash: 64 hex digits")))?;
+        let wrong = || usage(format!("{hash:?} is not a transaction's hash: 64 hex digits"));
+        // A shorter text would be filled up with zeros.
+        let parsed = match hash.to_uppercase().parse() {
+            Ok(parsed) if hash.len() == 64 => parsed,
+            _ => return Err(wrong()),
+        };
         let Some(tx) = self.client.tx(parsed)? else {
             anyhow::bail!(
                 "no block has the transaction {hash}; it may still wait, or it was refused"

@@ -131,13 +131,18 @@ pub(crate) async fn call(node: &Arc<RpcContext>, method: &str, params: Params) -
         "validators" => blocks::validators,
         _ => return Err(RpcError::method_not_found()),
     };
-    let Ok(running) = Arc::clone(&node.running).acquire_owned().await else {
-        return Err(RpcError::internal("the node is shutting down"));
+    let closed = |_| RpcError::internal("the node is shutting down");
+    let searching = match method {
+        "tx_search" | "block_search" => {
+            Some(Arc::clone(&node.searching).acquire_owned().await.map_err(closed)?)
+        }
+        _ => None,
     };
+    let running = Arc::clone(&node.running).acquire_owned().await.map_err(closed)?;
     // The application and the store block. Asynchronous threads must not wait for them.
     let node = Arc::clone(node);
     let work = move || {
-        let _running = running;
+        let _permits = (searching, running);
         run(&node, &params)
     };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {

@@ -23,6 +23,9 @@ pub(crate) const BUS_BLOCKS: usize = 16;
 /// Number of calls that are executed at a time.
 pub(crate) const CALLS_AT_A_TIME: usize = 8;
 
+/// Number of searches among them.
+pub(crate) const SEARCHES_AT_A_TIME: usize = 2;
+
 /// The state that all handlers of the JSON-RPC share.
 pub(crate) struct RpcContext {
     pub(crate) app: Arc<dyn Abci>,
@@ -43,6 +46,8 @@ pub(crate) struct RpcContext {
     pub(crate) budget: Budget,
     /// Permits of running calls. The work holds one to its end, also if its caller has left.
     pub(crate) running: Arc<Semaphore>,
+    /// Permits of running searches, so that they leave turns to other calls.
+    pub(crate) searching: Arc<Semaphore>,
     /// Whether web pages of any origin may call.
     pub(crate) cors: bool,
 }

@@ -4,6 +4,7 @@
 //! for all else. A body over the limit gets 400.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{self, Extension, Path, RawQuery, State};
@@ -23,10 +24,16 @@ use super::params::Params;
 use super::request::{Request, response, without_id};
 use super::sessions::Sessions;
 use super::{body, uri, websocket};
-use crate::listen::{self, Call, Incoming, Intake, Unread};
+use crate::listen::{self, Call, Incoming, Intake, Reserved, Unread};
 
 /// Answers that may be kept are good for a day, as in CometBFT.
 const CACHE_CONTROL: &str = "public, max-age=86400";
+
+/// The time after which no further call of a batch is made.
+const MAX_BATCH_TIME: Duration = Duration::from_secs(10);
+
+/// Bytes around the answers of a batch.
+const BRACKETS: usize = 2;
 
 /// Maximum size of a form, in bytes.
 const MAX_FORM_BYTES: usize = 64 << 10;
@@ -52,25 +59,32 @@ pub(crate) fn router(node: Arc<RpcContext>) -> Router {
         .layer(cors)
 }
 
-/// The answer to a body, or nothing if all requests were notifications.
+/// The answer to a body, and the memory that was reserved for it.
 struct Answered {
     text: String,
+    reserved: Reserved,
     is_cacheable: bool,
 }
 
-/// Answers the requests of a body.
-///
-/// # Errors
-/// The error of the whole body, and whether the requests or the handler are at fault.
+/// What a body gets instead of its answers.
+enum Refusal {
+    /// The error of the whole body, and whether the handler is at fault.
+    Error(RpcError, bool),
+    /// No memory is left.
+    Busy,
+}
+
+/// Answers the requests of a body. Returns `None` if all of them were notifications.
 async fn answer_all(
     node: &Arc<RpcContext>,
+    by: &Call,
     value: Value,
-) -> Result<Option<Answered>, (RpcError, bool)> {
+) -> Result<Option<Answered>, Refusal> {
     let parsed = match value {
         Value::Array(batch) if batch.len() > node.limits.max_batch => {
             let most = node.limits.max_batch;
             node.usage.refuse();
-            return Err((
+            return Err(Refusal::Error(
                 RpcError::invalid_request(format!(
                     "batch request exceeds maximum ({most}) allowed number of requests"
                 )),
@@ -81,24 +95,40 @@ async fn answer_all(
         Value::Null => Ok(Vec::new()),
         single => Request::parse(single).map(|request| vec![request]),
     };
-    let requests = parsed.map_err(|why| (RpcError::parse(&why), false))?;
+    let requests = parsed.map_err(|why| Refusal::Error(RpcError::parse(&why), false))?;
     let mut room = node.limits.max_answer_bytes;
-    let (mut answers, mut is_cacheable) = (Vec::new(), true);
+    let mut reserved = by.reserve(0).ok_or(Refusal::Busy)?;
+    let (mut text, mut count, mut is_cacheable) = (String::new(), 0_usize, true);
+    let begun = Instant::now();
     for request in requests.into_iter().flatten() {
+        // Whoever asked may have left, which nobody sees while a further request is on the way.
+        if begun.elapsed() > MAX_BATCH_TIME {
+            room = 0;
+        }
         match call::answer(node, request, Form::Http, &mut room).await {
-            Outcome::Answered(text, cacheable) => {
+            Outcome::Answered(answer, cacheable) => {
                 is_cacheable &= cacheable;
-                answers.push(text);
+                count += 1;
+                if count > 1 {
+                    text.push(',');
+                }
+                if !reserved.grow(text.len() + answer.len() + BRACKETS) {
+                    return Err(Refusal::Busy);
+                }
+                text.push_str(&answer);
             }
-            Outcome::Failed(error) => return Err((error, true)),
+            Outcome::Failed(error) => return Err(Refusal::Error(error, true)),
         }
     }
-    let text = match answers.len() {
+    match count {
         0 => return Ok(None),
-        1 => answers.remove(0),
-        _ => format!("[{}]", answers.join(",")),
-    };
-    Ok(Some(Answered { text, is_cacheable }))
+        1 => {}
+        _ => {
+            text.insert(0, '[');
+            text.push(']');
+        }
+    }
+    Ok(Some(Answered { text, reserved, is_cacheable }))
 }
 
 /// Makes a response with a JSON body.
@@ -107,21 +137,14 @@ pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response {
 }
 
 /// Sends an answer, which counts as pending until it is sent.
-fn send(node: &RpcContext, by: &Call, status: StatusCode, answered: Answered) -> Response {
+fn send(node: &RpcContext, status: StatusCode, answered: Answered) -> Response {
     node.usage.answered(answered.text.len());
-    match by.reserve(answered.text.len()) {
-        Some(reserved) => {
-            let mut headers = HeaderMap::new();
-            headers
-                .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-            if answered.is_cacheable {
-                headers
-                    .insert(header::CACHE_CONTROL, header::HeaderValue::from_static(CACHE_CONTROL));
-            }
-            (status, headers, listen::held(answered.text, reserved)).into_response()
-        }
-        None => busy(node),
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    if answered.is_cacheable {
+        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static(CACHE_CONTROL));
     }
+    (status, headers, listen::held(answered.text, answered.reserved)).into_response()
 }
 
 /// The answer to a request for which there is no memory.
@@ -153,10 +176,11 @@ async fn root(
         Err(error) => return refused(node, error, false),
     };
     drop(bytes);
-    match answer_all(node, value).await {
-        Ok(Some(answered)) => send(node, &by, StatusCode::OK, answered),
+    match answer_all(node, &by, value).await {
+        Ok(Some(answered)) => send(node, StatusCode::OK, answered),
         Ok(None) => StatusCode::OK.into_response(),
-        Err((error, is_failure)) => refused(node, error, is_failure),
+        Err(Refusal::Error(error, is_failure)) => refused(node, error, is_failure),
+        Err(Refusal::Busy) => busy(node),
     }
 }
 
@@ -234,7 +258,10 @@ async fn of_uri(
         let error = RpcError::answer_too_large(most);
         return json_response(StatusCode::INTERNAL_SERVER_ERROR, &without_id(Err(error)));
     }
-    send(node, &by, status, Answered { text, is_cacheable })
+    match by.reserve(text.len()) {
+        Some(reserved) => send(node, status, Answered { text, reserved, is_cacheable }),
+        None => busy(node),
+    }
 }
 
 fn is_form(request: &extract::Request) -> bool {

@@ -5,9 +5,13 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::methods::{METHODS, WEBSOCKET_METHODS};
 
+/// Longest name of a host, with its port, in bytes.
+const MAX_HOST_BYTES: usize = 260;
+
 /// Returns the page with a link to each method on the host that was asked.
 pub(crate) fn page(host: &str) -> Response {
-    // The header is the client's. Its text must not become markup.
+    // The header is the client's. Its text must not become markup, and stands in each link.
+    let host = if host.len() > MAX_HOST_BYTES { "" } else { host };
     let host: String =
         host.chars().filter(|c| c.is_ascii_alphanumeric() || ".:-[]".contains(*c)).collect();
     let mut methods: Vec<_> = METHODS.iter().chain(WEBSOCKET_METHODS).collect();

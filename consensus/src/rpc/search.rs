@@ -7,7 +7,7 @@ use super::call::Answer;
 use super::context::RpcContext;
 use super::error::RpcError;
 use super::params::Params;
-use super::txs::tx_at;
+use super::txs::OpenBlock;
 use super::values::hex;
 use crate::chain::query::Query;
 use crate::chain::tx_events::Order;
@@ -20,7 +20,14 @@ pub(crate) fn txs(node: &RpcContext, params: &Params) -> Answer {
     let head = node.feed.head().height;
     let tx_search::Found { positions, cut } = tx_search::search(&node.store, &query, order, head)?;
     let prove = params.flag("prove");
-    let txs = page(node, params, &positions, |at| tx_at(node, at, prove))?;
+    let mut last: Option<OpenBlock> = None;
+    let txs = page(node, params, &positions, |(height, index)| {
+        let block = match last.take() {
+            Some(block) if block.height == height => block,
+            _ => OpenBlock::read(node, height)?,
+        };
+        last.insert(block).tx(node, index, prove)
+    })?;
     let mut answer = json!({"txs": txs, "total_count": positions.len().to_string()});
     // CometBFT has no such field, and its clients pass it over.
     if let Some(height) = cut {
@@ -71,7 +78,7 @@ fn page<T: Copy>(
     node: &RpcContext,
     params: &Params,
     found: &[T],
-    render: impl Fn(T) -> Answer,
+    mut render: impl FnMut(T) -> Answer,
 ) -> Result<Vec<Value>, RpcError> {
     let page = Page::from_params(params, found.len())?;
     let most = node.limits.max_answer_bytes;

@@ -113,31 +113,53 @@ fn tx_argument(params: &Params) -> Bytes {
 }
 
 pub(crate) fn tx_at(node: &RpcContext, (height, index): TxPosition, prove: bool) -> Answer {
-    let damaged =
-        || RpcError::internal(format!("transaction {index} of block {height} is missing"));
-    let block = node.store.block(height)?.ok_or_else(damaged)?;
-    let result = node.store.tx_result((height, index))?.ok_or_else(damaged)?;
-    let tx = txs_of(&block).get(index as usize).ok_or_else(damaged)?;
-    let mut answer = json!({
-        "hash": json::hash(&sha256(tx)),
-        "height": height.to_string(),
-        "index": index,
-        "tx_result": json::tx_result(&result),
-        "tx": json::base64(tx),
-    });
-    if prove {
-        answer["proof"] = proof(&block, index as usize).ok_or_else(damaged)?;
-    }
-    Ok(answer)
+    OpenBlock::read(node, height)?.tx(node, index, prove)
 }
 
-fn proof(block: &Block, index: usize) -> Option<Value> {
-    let txs = txs_of(block);
-    let proof = merkle::tx_proof(txs, index)?;
-    let root = merkle::data_hash(txs);
-    Some(
-        json!({"root_hash": json::hash(&root), "data": json::base64(txs.get(index)?), "proof": json::proof(&proof)}),
-    )
+/// A block that is decoded and hashed once for all of its transactions that an answer has.
+pub(crate) struct OpenBlock {
+    pub(crate) height: i64,
+    block: Block,
+    hashes: Vec<merkle::Hash>,
+    root: merkle::Hash,
+}
+
+impl OpenBlock {
+    /// Reads the block at a height.
+    pub(crate) fn read(node: &RpcContext, height: i64) -> Result<Self, RpcError> {
+        let damaged = || RpcError::internal(format!("block {height} is missing"));
+        let block = node.store.block(height)?.ok_or_else(damaged)?;
+        let hashes = merkle::tx_hashes(txs_of(&block));
+        let root = merkle::root(&hashes);
+        Ok(Self { height, block, hashes, root })
+    }
+
+    /// Renders a transaction.
+    pub(crate) fn tx(&self, node: &RpcContext, index: u32, prove: bool) -> Answer {
+        let height = self.height;
+        let damaged =
+            || RpcError::internal(format!("transaction {index} of block {height} is missing"));
+        let result = node.store.tx_result((height, index))?.ok_or_else(damaged)?;
+        let at = index as usize;
+        let tx = txs_of(&self.block).get(at).ok_or_else(damaged)?;
+        let hash = self.hashes.get(at).ok_or_else(damaged)?;
+        let mut answer = json!({
+            "hash": json::hash(hash),
+            "height": height.to_string(),
+            "index": index,
+            "tx_result": json::tx_result(&result),
+            "tx": json::base64(tx),
+        });
+        if prove {
+            let proof = merkle::tx_proof(&self.hashes, at).ok_or_else(damaged)?;
+            answer["proof"] = json!({
+                "root_hash": json::hash(&self.root),
+                "data": json::base64(tx),
+                "proof": json::proof(&proof),
+            });
+        }
+        Ok(answer)
+    }
 }
 
 /// The result of `tx` if the block at `height` has it.

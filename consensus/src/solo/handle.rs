@@ -17,7 +17,7 @@ use crate::command::Command;
 use crate::key::ValidatorKey;
 use crate::listen::Budget;
 use crate::mempool::Mempool;
-use crate::rpc::context::{Author, CALLS_AT_A_TIME, Feed, Head, RpcContext};
+use crate::rpc::context::{Author, CALLS_AT_A_TIME, Feed, Head, RpcContext, SEARCHES_AT_A_TIME};
 use crate::rpc::usage::Usage;
 use crate::rpc::{Caller, Server};
 
@@ -81,6 +81,7 @@ impl Solo {
             usage: Usage::default(),
             budget: Budget::new(config.rpc.budget()),
             running: Arc::new(Semaphore::new(CALLS_AT_A_TIME)),
+            searching: Arc::new(Semaphore::new(SEARCHES_AT_A_TIME)),
             cors: config.cors,
         });
         let rpc = Arc::downgrade(&node);
