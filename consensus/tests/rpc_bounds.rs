@@ -72,6 +72,21 @@ fn the_answer_to_a_batch_stops_at_its_bound_and_says_so_for_each_call() {
 }
 
 #[test]
+fn the_answers_to_a_batch_take_memory_while_they_are_made() {
+    let (_home, node) = node(|limits| {
+        limits.max_pending_bytes = 512 * KIB;
+        limits.max_connections = 10;
+        limits.max_batch = 100;
+    });
+    let height = commit(&node, "large", 20 * KIB);
+    let batch = |count| node.rpc.post(&Value::from(block_calls(count, &height)).to_string());
+    assert_eq!(batch(4).0, 200);
+    let (status, text) = batch(60);
+    assert_eq!(status, 503, "{text}");
+    assert_eq!(metric(node.rpc, "pending_bytes"), 0);
+}
+
+#[test]
 fn an_answer_to_one_call_is_bounded_too() {
     let most = 64 * KIB;
     let (_home, node) = node(|limits| limits.max_answer_bytes = most);

@@ -105,7 +105,7 @@ fn headers_and_block_events_can_be_subscribed_to() {
     };
     assert_eq!(events["data"]["value"]["height"], "3");
     assert_eq!(events["data"]["value"]["events"][0]["type"], "queue");
-    assert_eq!(events["events"]["block.height"], json!(["3"]));
+    assert_eq!(events["events"]["tm.event"], json!(["NewBlockEvents"]));
 }
 
 #[test]

@@ -37,3 +37,19 @@ pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response {
     ];
     (status, headers, text).into_response()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use axum::body::HttpBody as _;
+
+    use super::*;
+
+    #[test]
+    fn a_long_name_of_a_host_is_left_out() {
+        let bytes = |host: &str| page(host).body().size_hint().exact().unwrap();
+        let none = bytes("");
+        assert!(bytes("127.0.0.1:26657") > none);
+        assert_eq!(bytes(&"a".repeat(100_000)), none);
+    }
+}
