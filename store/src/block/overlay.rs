@@ -55,7 +55,7 @@ impl Block {
     /// Sets the block's height, and the records of the proven tree that it changes: each key with its new value, or
     /// `None` if it has none any more.
     ///
-    /// Others can prove these records under the app hash: see [`StateView::prove_record`].
+    /// Others can prove these records under the app hash: see [`StateView::record`](crate::StateView::record).
     pub fn set_proven(&mut self, height: u64, records: BTreeMap<Vec<u8>, Option<Vec<u8>>>) {
         self.proven = Some((height, records.into_iter().collect()));
     }
