@@ -7,6 +7,8 @@ section() { printf '\n== %s (after %d s)\n' "$1" "$SECONDS"; }
 
 section "build"
 cargo test --workspace --no-run
+# A light client, which one of the tests runs.
+(cd tests/clients/go && go build -o /dev/null .)
 echo "JavaScript worker: sha256 $(cat vat/js/worker.sha256)"
 
 section "tests"

@@ -158,7 +158,7 @@ impl Kind {
             Self::Bytes => r#""yo8XgWFTzL8+L3hxFTGlQq1ckN8Ew4s5EDCHgMYVhs8=""#,
             Self::Hex => r#""61""#,
             Self::Flag => "true",
-            Self::Tx => r#""YmFkPTE=""#,
+            Self::Tx => r#""YmFkPTM=""#,
             Self::Evidence => "null",
         }
     }
@@ -252,7 +252,7 @@ impl Kind {
             ],
             Self::Flag => &["true", "false", "null", r#""true""#, "1", "[]"],
             Self::Tx => &[
-                r#""YmFkPTE=""#,
+                r#""YmFkPTQ=""#,
                 r#""!""#,
                 "5",
                 "true",
@@ -343,7 +343,7 @@ impl Kind {
             ],
             Self::Hex => &["0x$HASH", "%22a%22", "0x61", "61", "a", "0xzz", "null", "%2261%22", ""],
             Self::Flag => &["true", "false", "%22true%22", "1", "yes", "null", "0x1", ""],
-            Self::Tx => &["%22bad=1%22", "0x6261643d31", "bad", "5", "0xzz", "%22bad"],
+            Self::Tx => &["%22bad=1%22", "0x6261643d32", "bad", "5", "0xzz", "%22bad"],
             Self::Evidence => &["null", "5", "x", "{}", "%22x%22", "0x00", ""],
         }
     }
