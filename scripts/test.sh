@@ -8,6 +8,7 @@ section() { printf '\n== %s (after %d s)\n' "$1" "$SECONDS"; }
 section "build"
 cargo test --workspace --no-run
 # A light client, which one of the tests runs.
+command -v go > /dev/null || { echo "test: Go 1.23 or newer is missing (Debian and Ubuntu: apt-get install golang; or go.dev)" >&2; exit 1; }
 (cd tests/clients/go && go build -o /dev/null .)
 echo "JavaScript worker: sha256 $(cat vat/js/worker.sha256)"
 

@@ -87,6 +87,21 @@ fn the_answers_to_a_batch_take_memory_while_they_are_made() {
 }
 
 #[test]
+fn a_batch_that_takes_too_long_makes_no_further_calls() {
+    let (_home, node) = node(|limits| limits.max_batch_time = Duration::ZERO);
+    let (status, text) = node.rpc.post(&Value::from(block_calls(3, "1")).to_string());
+    assert_eq!(status, 200);
+    let answers: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert!(answers[0]["result"]["block"].is_object(), "{text}");
+    for (index, answer) in answers.iter().enumerate().skip(1) {
+        let error = answer["error"]["data"].as_str().unwrap();
+        assert!(error.contains("send fewer calls at once"), "{error}");
+        assert_eq!(answer["id"], index);
+    }
+    assert_eq!(metric(node.rpc, "refused_total"), 2);
+}
+
+#[test]
 fn an_answer_to_one_call_is_bounded_too() {
     let most = 64 * KIB;
     let (_home, node) = node(|limits| limits.max_answer_bytes = most);

@@ -174,6 +174,22 @@ fn a_meter_that_still_pays_for_a_vat_keeps_its_rest() {
 }
 
 #[test]
+fn the_rest_goes_back_when_the_last_vat_of_a_meter_is_cleaned_up() {
+    let mut play = Play::with_write_price("alice", 3);
+    let second = play.create();
+    let keys: Vec<_> = (0..50).map(|i| json!(["set", format!("key{i}"), 1])).collect();
+    play.order(&json!(keys));
+    let end = |vat: VatId| {
+        let args = json!([vat.to_string(), "enough"]);
+        json!(["call", "d-70", "terminateWithFailure", format!("#{args}")])
+    };
+    play.stage.perform("vatAdmin", json!([end(play.vat), end(second)])).unwrap();
+    // Each of them pays for its cleanup, so there is no rest in between.
+    assert_eq!((play.taken().len(), play.remaining()), (1, 0));
+    assert_eq!(view::meter_use(&play.stage.state, MeterId(1)).unwrap().vats, 0);
+}
+
+#[test]
 fn what_nobody_takes_back_stays() {
     let mut play = Play::of("nobody");
     play.terminate(play.vat);

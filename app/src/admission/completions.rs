@@ -24,7 +24,7 @@ struct Open {
 #[derive(Debug, Default)]
 pub(crate) struct Completions(BTreeMap<UploadId, Open>);
 
-/// What a transaction changes of the [`Completions`].
+/// The uploads that a transaction changes.
 pub(crate) struct Change {
     uploads: BTreeMap<UploadId, Open>,
     /// Computrons that the bundles count which it may complete.

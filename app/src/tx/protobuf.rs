@@ -12,7 +12,7 @@ use super::{TxError, known_fields::Known};
 pub(super) enum Encoding {
     /// Any encoding without unknown fields: fields in any order, and fields that have their default values.
     Free,
-    /// As `Free`, and unknown fields that are not critical are passed over.
+    /// Any encoding. Unknown fields are ignored if they are not critical.
     FreeNonCritical,
     /// The one encoding that encoding the message again gives.
     Canonical,

@@ -23,7 +23,7 @@ pub(super) struct Watch(Arc<Mutex<Seen>>);
 struct Seen {
     log: VatLog,
     unhandled: Unhandled,
-    /// What a device refused last, and why.
+    /// The last call that a device refused, with the reason.
     refusal: Option<String>,
 }
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::failure::usage;
 
-/// What follows the prefix of the chain's addresses in the six prefixes of Cosmos wallets, with the names of these in
-/// Keplr's `bech32Config`.
+/// The six address prefixes of Cosmos wallets: each field of Keplr's `bech32Config`, and the suffix that it adds to the
+/// chain's prefix.
 pub(crate) const PREFIXES: [(&str, &str); 6] = [
     ("bech32PrefixAccAddr", ""),
     ("bech32PrefixAccPub", "pub"),

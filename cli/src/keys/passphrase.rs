@@ -31,7 +31,7 @@ pub(super) fn existing(name: &str, descriptor: Option<u32>) -> anyhow::Result<St
 /// Reads the passphrase for a key that is encrypted now. The terminal asks for it twice.
 ///
 /// # Errors
-/// As [`existing`], or it is too short.
+/// The passphrase is too short, the two differ, or there is nowhere to read it from.
 pub(super) fn fresh(name: &str, descriptor: Option<u32>) -> anyhow::Result<String> {
     let passphrase = match given(descriptor)? {
         Some(passphrase) => passphrase,

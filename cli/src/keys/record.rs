@@ -95,7 +95,7 @@ impl Record {
     /// Returns the keys of a multisig.
     ///
     /// # Errors
-    /// It is another key.
+    /// The key is not a multisig.
     pub(crate) fn multisig(&self) -> anyhow::Result<&Multisig> {
         match &self.public_key {
             PublicKey::Multisig(multisig) => Ok(multisig),

@@ -108,7 +108,7 @@ impl Keyring {
     /// Returns the entry with this name or address, and the name of its backend.
     ///
     /// # Errors
-    /// As [`Keyring::entry`].
+    /// No key has this name or address, or a file is damaged.
     pub(crate) fn entry_of(&self, text: &str) -> anyhow::Result<(Record, &'static str)> {
         let Some(address) = address(text)? else { return self.entry(text) };
         let found = self.entries()?.into_iter().find(|(record, _)| record.address == address);
@@ -118,7 +118,7 @@ impl Keyring {
     /// Returns the [`Key`] with this name. Asks for its passphrase if it is encrypted.
     ///
     /// # Errors
-    /// As [`Keyring::entry`], the passphrase is wrong, or the secret is elsewhere.
+    /// No key has this name, a file is damaged, the passphrase is wrong, or the secret is elsewhere.
     pub(crate) fn key(&self, name: &str) -> anyhow::Result<Key> {
         let (record, _) = self.entry_of(name)?;
         self.unlock(&record)

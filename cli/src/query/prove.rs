@@ -1,6 +1,7 @@
 //! `capstan query --prove`: a record, verified under the app hash of a block's header.
 
 use anyhow::Context as _;
+use capstan_abi::BundleId;
 use capstan_client::{PROVEN_STORE, TrustedHeader};
 use serde_json::{Value, json};
 
@@ -70,7 +71,10 @@ fn record_key(text: &str, common: &Common) -> anyhow::Result<String> {
             let address = keys::find_address(common, account)?.to_string();
             Ok([&[kind, address.as_str()], rest].concat().join("/"))
         }
-        _ => Ok(parts.join("/")),
+        ["params"] | ["bundles" | "txs" | "vats", _, ..] => Ok(parts.join("/")),
+        _ => Err(usage(format!(
+            "{text:?} is the key of no record: records are accounts/ADDRESS, balances/ADDRESS, bundles/ID, outbox/ADDRESS/NUMBER, params, txs/HASH/INDEX and vats/ID/stats"
+        ))),
     }
 }
 
@@ -103,7 +107,11 @@ fn key(question: &Question, common: &Common) -> anyhow::Result<String> {
         Question::Account { account } => {
             format!("accounts/{}", keys::find_address(common, account)?)
         }
-        Question::Bundle { bundle } => format!("bundles/{}", bundle_id(bundle)?),
+        Question::Bundle { bundle } => {
+            let id = bundle_id(bundle)?;
+            let id: BundleId = id.parse().with_context(|| format!("{id:?} is no bundle's id"))?;
+            format!("bundles/{id}")
+        }
         // The node could name another vat.
         Question::VatStats { vat } => format!("vats/{}/stats", vat_id(vat)?),
         Question::Result { hash, index } if hash.len() == 64 => {

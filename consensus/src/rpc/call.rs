@@ -73,6 +73,17 @@ pub(crate) async fn answer(
     }
 }
 
+/// Answers a call of a batch that has taken too long, without making it.
+pub(crate) fn too_late(node: &RpcContext, request: &Request) -> Outcome {
+    node.usage.refuse();
+    let error = format!(
+        "the call was not made, since the batch has taken more than {:?}; send fewer calls at once",
+        node.limits.max_batch_time
+    );
+    let answer = response(Some(&request.id), Err(RpcError::server(error)));
+    Outcome::Answered(answer.to_string(), false)
+}
+
 /// Reads the arguments of a call. Returns `None` if there are none where there must be.
 pub(crate) fn arguments(
     method: &Method,

@@ -4,7 +4,7 @@
 //! for all else. A body over the limit gets 400.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{self, Extension, Path, RawQuery, State};
@@ -28,9 +28,6 @@ use crate::listen::{self, Call, Incoming, Intake, Reserved, Unread};
 
 /// Answers that may be kept are good for a day, as in CometBFT.
 const CACHE_CONTROL: &str = "public, max-age=86400";
-
-/// The time after which no further call of a batch is made.
-const MAX_BATCH_TIME: Duration = Duration::from_secs(10);
 
 /// Bytes around the answers of a batch.
 const BRACKETS: usize = 2;
@@ -102,10 +99,12 @@ async fn answer_all(
     let begun = Instant::now();
     for request in requests.into_iter().flatten() {
         // Whoever asked may have left, which nobody sees while a further request is on the way.
-        if begun.elapsed() > MAX_BATCH_TIME {
-            room = 0;
-        }
-        match call::answer(node, request, Form::Http, &mut room).await {
+        let is_late = count > 0 && begun.elapsed() > node.limits.max_batch_time;
+        let outcome = match is_late {
+            true => call::too_late(node, &request),
+            false => call::answer(node, request, Form::Http, &mut room).await,
+        };
+        match outcome {
             Outcome::Answered(answer, cacheable) => {
                 is_cacheable &= cacheable;
                 count += 1;

@@ -12,6 +12,8 @@ pub struct RpcLimits {
     pub max_body_bytes: usize,
     /// Maximum number of calls in a batch.
     pub max_batch: usize,
+    /// Time after which no further call of a batch is made.
+    pub max_batch_time: Duration,
     /// Maximum size of an answer in bytes, that to a whole batch included. It must have room for the largest block in
     /// base64.
     pub max_answer_bytes: usize,
@@ -64,6 +66,7 @@ impl Default for RpcLimits {
         Self {
             max_body_bytes: (8 << 20) / 3 * 4 + (64 << 10),
             max_batch: 20,
+            max_batch_time: Duration::from_secs(10),
             max_answer_bytes: 32 << 20,
             max_pending_bytes: 256 << 20,
             max_connections: 500,

@@ -58,9 +58,6 @@ impl State<'_> {
         let Some(config) = config else { return Ok(false) };
         let is_launching = config.critical && self.is_launching(vat)?;
         self.mark_terminated(vat, kind, info)?;
-        if let Some(meter) = config.meter {
-            self.leave_meter(meter)?;
-        }
         if kind.rejects() || is_launching {
             self.note_ended_member(vat, info)?;
         }
@@ -265,7 +262,11 @@ impl State<'_> {
                 state.status = VatStatus::Cleaned(ending.clone());
             }
         })?;
+        // Until now it had to pay for the cleanup.
         self.ended_meter = self.vat_config(vat)?.meter;
-        Ok(())
+        match self.ended_meter {
+            Some(meter) => self.leave_meter(meter),
+            None => Ok(()),
+        }
     }
 }

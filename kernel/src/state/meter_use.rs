@@ -17,7 +17,7 @@ pub struct MeterUse {
     /// The name by which the [`Application`](crate::Application) knows who gets back what is left. A meter without an
     /// owner keeps it.
     pub owner: Option<String>,
-    /// The number of running vats that the meter pays for.
+    /// The number of vats that the meter pays for: those that run, and those that ended and are not cleaned up yet.
     pub vats: u64,
     /// Computrons that the owner got back in all.
     pub given_back: u128,
@@ -35,7 +35,7 @@ impl State<'_> {
         self.put(&keys::meter_use(id), &record)
     }
 
-    /// Notes that a vat of the meter has ended.
+    /// Notes that a vat of the meter was cleaned up.
     pub(crate) fn leave_meter(&mut self, id: MeterId) -> Result<()> {
         let mut record = self.meter_use(id)?;
         record.vats = record.vats.saturating_sub(1);

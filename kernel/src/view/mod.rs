@@ -30,7 +30,7 @@ pub use kernel::{
 };
 pub use local::{NeededLocal, check_local};
 pub use references::{clist, clist_after, kref_of, meter, meter_use, object, promise};
-pub use remotes::{outbox, outbox_after, outbox_entry, outbox_key, remote, remote_of, settled};
+pub use remotes::{outbox, outbox_after, outbox_entry, remote, remote_of, settled};
 pub use services::{service, services_after};
 pub use subclusters::{
     subcluster, subcluster_key, subcluster_of, subclusters_after, system_subcluster,

@@ -73,8 +73,3 @@ pub fn outbox_entry(
     let entry: Option<OutboxEntry> = get_record(state, &keys::outbox(remote, number))?;
     Ok(entry.map(|entry| entry.delivery))
 }
-
-/// Returns the key of an outbox entry, for proofs.
-pub fn outbox_key(remote: RemoteId, number: u64) -> Vec<u8> {
-    keys::outbox(remote, number)
-}

@@ -133,6 +133,7 @@ impl Config {
         RpcLimits {
             max_body_bytes: self.rpc.max_body_bytes,
             max_batch: self.rpc.max_batch,
+            max_batch_time: Duration::from_millis(self.rpc.max_batch_time_ms),
             max_answer_bytes: self.rpc.max_answer_bytes,
             max_pending_bytes: self.rpc.max_pending_bytes,
             max_connections: self.rpc.max_connections,

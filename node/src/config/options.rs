@@ -48,6 +48,8 @@ pub struct Rpc {
     pub max_body_bytes: usize,
     /// Most calls in a batch.
     pub max_batch: usize,
+    /// Milliseconds after which no further call of a batch is made.
+    pub max_batch_time_ms: u64,
     /// Most bytes of an answer, that to a whole batch included.
     pub max_answer_bytes: usize,
     /// Most bytes of all bodies and answers in memory.
@@ -257,6 +259,7 @@ impl Default for Rpc {
             metrics: true,
             max_body_bytes: limits.max_body_bytes,
             max_batch: limits.max_batch,
+            max_batch_time_ms: limits.max_batch_time.as_millis() as u64,
             max_answer_bytes: limits.max_answer_bytes,
             max_pending_bytes: limits.max_pending_bytes,
             max_connections: limits.max_connections,

@@ -121,6 +121,7 @@ fn validate(config: &Config) -> Result<(), OptionError> {
             ("gateway.first_request_timeout_ms", config.gateway.first_request_timeout_ms),
             ("100", 100),
         ),
+        (("rpc.max_batch_time_ms", config.rpc.max_batch_time_ms), ("100", 100)),
         (("rpc.first_request_timeout_ms", config.rpc.first_request_timeout_ms), ("100", 100)),
         (
             ("mempool.max_total_bytes", config.mempool.max_total_bytes as u64),
@@ -173,7 +174,7 @@ const MAX_COUNT: u64 = 1_000_000;
 const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Returns the options that have a largest value, with their values and the largest.
-fn bounded(config: &Config) -> [(&'static str, u64, u64); 40] {
+fn bounded(config: &Config) -> [(&'static str, u64, u64); 41] {
     let Config { rpc, grpc, rest: _, gateway, log, mempool, blocks, vats, store, .. } = config;
     let Config { queries, traces, metrics: _, .. } = config;
     [
@@ -193,6 +194,7 @@ fn bounded(config: &Config) -> [(&'static str, u64, u64); 40] {
         ("rpc.max_pending_bytes", rpc.max_pending_bytes as u64, MAX_BYTES),
         ("rpc.max_connections", rpc.max_connections as u64, MAX_COUNT),
         ("rpc.max_address_percent", rpc.max_address_percent.into(), 100),
+        ("rpc.max_batch_time_ms", rpc.max_batch_time_ms, MAX_MS),
         ("rpc.first_request_timeout_ms", rpc.first_request_timeout_ms, MAX_MS),
         ("rpc.idle_timeout_ms", rpc.idle_timeout_ms, MAX_MS + 1_000),
         ("rpc.max_websockets", rpc.max_websockets as u64, MAX_COUNT),

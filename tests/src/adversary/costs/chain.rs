@@ -132,7 +132,7 @@ impl Chain {
             vats["vats"].as_array().into_iter().flatten().filter_map(|vat| vat["vat_id"].as_str());
         let deposits = ids
             .filter_map(|id| self.json(&format!("vats/{id}/stats")))
-            .map(|stats| amount(&stats["deposit"]));
+            .map(|stats| stats["deposit"].as_str().and_then(|text| text.parse().ok()).unwrap());
         meters.chain(deposits).sum()
     }
 }
