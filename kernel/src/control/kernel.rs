@@ -133,7 +133,7 @@ impl<H: VatHost> Kernel<H> {
         over.push();
         let outcome = initialize(over, config, engine);
         if outcome.is_ok() {
-            over.merge()
+            over.merge();
         } else {
             over.rollback()
         }
@@ -277,8 +277,7 @@ impl<H: VatHost> Kernel<H> {
         self.taken_out = taken_out;
         let outcome = match outcome {
             Ok(Some((outcome, closing))) => {
-                over.merge();
-                let work = closing.work;
+                let work = KernelWork { entries: over.merge(), ..closing.work };
                 self.settle(closing);
                 Ok(Some((outcome, work)))
             }

@@ -310,7 +310,7 @@ impl State<'_> {
         limit: usize,
     ) -> Result<Importers> {
         let prefix = keys::importers_of(kref);
-        let mut after = after.unwrap_or_else(|| prefix.clone());
+        let mut after = after.unwrap_or_else(|| prefix.to_vec());
         let mut importers = Importers { live: Vec::new(), seen: 0, last: None };
         while let Some((key, _)) = self.over.next_after(&prefix, &after)? {
             if importers.seen == limit {
@@ -356,7 +356,7 @@ impl State<'_> {
         let prefix = keys::clist_reverse(endpoint, start);
         let vref_at = prefix.len() - start.len();
         let mut found = Vec::new();
-        let mut after = prefix.clone();
+        let mut after = prefix.to_vec();
         while (found.len() as u64) < limit {
             let Some((key, value)) = self.over.next_after(&prefix, &after)? else { break };
             let kref = decode(&key, &value)?;

@@ -133,6 +133,8 @@ pub(crate) struct State<'a> {
     /// Held for the length of the crank, and written back by [`State::save`].
     globals: Globals,
     saved_globals: Globals,
+    /// Where a record is encoded.
+    scratch: Vec<u8>,
 }
 
 /// A queue of krefs without duplicates.
@@ -198,6 +200,7 @@ impl<'a> State<'a> {
             notices: vec![],
             globals,
             saved_globals,
+            scratch: Vec::new(),
         }
     }
 
@@ -271,7 +274,10 @@ impl<'a> State<'a> {
     }
 
     pub(crate) fn put<T: BorshSerialize>(&mut self, key: &[u8], value: &T) -> Result<()> {
-        self.over.set(key, encode(value)?);
+        self.scratch.clear();
+        value.serialize(&mut self.scratch).map_err(unwritable)?;
+        // The overlay keeps it, so it takes no more room than it needs.
+        self.over.set(key, self.scratch.as_slice().to_vec());
         Ok(())
     }
 
@@ -294,8 +300,9 @@ pub(crate) fn get_record<T: BorshDeserialize>(
     from: &(impl Read + ?Sized),
     key: &[u8],
 ) -> Result<Option<T>> {
-    let Some(bytes) = from.get(key)? else { return Ok(None) };
-    decode(key, &bytes).map(Some)
+    let mut record = None;
+    from.lend(key, &mut |bytes| record = bytes.map(|bytes| decode(key, bytes)))?;
+    record.transpose()
 }
 
 /// Reads a record that must be there.
@@ -310,7 +317,11 @@ pub(crate) fn decode<T: BorshDeserialize>(key: &[u8], bytes: &[u8]) -> Result<T>
 }
 
 pub(crate) fn encode<T: BorshSerialize>(value: &T) -> Result<Vec<u8>> {
-    borsh::to_vec(value).map_err(|e| inconsistent(format!("a record cannot be encoded: {e}")))
+    borsh::to_vec(value).map_err(unwritable)
+}
+
+fn unwritable(error: borsh::io::Error) -> KernelPanic {
+    inconsistent(format!("a record cannot be encoded: {error}"))
 }
 
 pub(crate) fn read_globals(from: &(impl Read + ?Sized)) -> Result<Globals> {

@@ -24,6 +24,7 @@ pub(crate) mod io_channel;
 pub(crate) mod io_name;
 pub(crate) mod keeping;
 mod kept;
+pub(crate) mod key;
 pub(crate) mod keys;
 pub(crate) mod loaded_source;
 pub mod meter;
