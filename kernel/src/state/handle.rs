@@ -19,6 +19,7 @@ use crate::{
     limits::SystemGuard,
     state::slog::{Event, Slog},
     state::{
+        held::Held,
         keeping::Changes,
         keys,
         loaded_source::LoadedSource,
@@ -133,6 +134,8 @@ pub(crate) struct State<'a> {
     /// Held for the length of the crank, and written back by [`State::save`].
     globals: Globals,
     saved_globals: Globals,
+    /// Records that are read again and again.
+    pub(crate) held: Held,
     /// Where a record is encoded.
     scratch: Vec<u8>,
 }
@@ -159,14 +162,23 @@ impl MaybeFree {
 }
 
 impl<'a> State<'a> {
-    /// Opens the state of an initialized kernel.
+    /// Opens the state of an initialized kernel. What is held must be what `over` says.
     pub(crate) fn open(
         over: &'a mut dyn Overlay,
         stats: &'a mut Stats,
         slog: Option<&'a mut dyn Slog>,
+        mut held: Held,
     ) -> Result<Self> {
-        let globals = read_globals(over)?;
-        Ok(Self::new(over, stats, slog, globals))
+        let globals = match held.globals.take() {
+            Some(globals) => globals,
+            None => read_globals(over)?,
+        };
+        Ok(Self { held, ..Self::new(over, stats, slog, globals) })
+    }
+
+    /// Ends the crank, whose records may be held for the next one if nothing else changes the state in between.
+    pub(crate) fn into_held(self) -> Held {
+        Held { globals: Some(self.globals), ..self.held }
     }
 
     pub(crate) fn new(
@@ -200,6 +212,7 @@ impl<'a> State<'a> {
             notices: vec![],
             globals,
             saved_globals,
+            held: Held::default(),
             scratch: Vec::new(),
         }
     }
@@ -217,6 +230,7 @@ impl<'a> State<'a> {
 
     /// Takes up again what the overlay says, after a rollback.
     pub(crate) fn reload(&mut self) -> Result<()> {
+        self.held = Held::default();
         self.globals = read_globals(self.over)?;
         self.saved_globals = self.globals.clone();
         self.maybe_free = MaybeFree::default();

@@ -20,6 +20,7 @@ pub(crate) mod gc;
 #[allow(clippy::unwrap_used)]
 mod gc_tests;
 pub(crate) mod handle;
+pub(crate) mod held;
 pub(crate) mod io_channel;
 pub(crate) mod io_name;
 pub(crate) mod keeping;
