@@ -114,9 +114,18 @@ mod tests {
                 _ => {}
             }
             let (fast, slow) = (verify(&key, &signature, &hash), slowly(&key, &signature, &hash));
-            assert_eq!(name(&fast), name(&slow), "{} {}", hex::encode(key), hex::encode(&signature));
+            assert_eq!(
+                name(&fast),
+                name(&slow),
+                "{} {}",
+                hex::encode(key),
+                hex::encode(&signature)
+            );
             *verdicts.entry(name(&fast)).or_default() += 1;
         }
-        assert!(verdicts["good"] > 50 && verdicts["wrong"] > 50 && verdicts["high s"] > 10, "{verdicts:?}");
+        assert!(
+            verdicts["good"] > 50 && verdicts["wrong"] > 50 && verdicts["high s"] > 10,
+            "{verdicts:?}"
+        );
     }
 }

@@ -1,9 +1,7 @@
 use capstan_proto::amino;
-use cosmrs::{
-    proto::cosmos::{
-        crypto::multisig::v1beta1::{CompactBitArray, MultiSignature},
-        tx::v1beta1::{SignDoc, SignerInfo, TxRaw, mode_info},
-    },
+use cosmrs::proto::cosmos::{
+    crypto::multisig::v1beta1::{CompactBitArray, MultiSignature},
+    tx::v1beta1::{SignDoc, SignerInfo, TxRaw, mode_info},
 };
 use prost::Message as _;
 use sha2::{Digest, Sha256};

@@ -294,7 +294,11 @@ impl Pool {
         hash: Hash,
     ) -> Result<(), MempoolError> {
         self.fits(limits, tx)?;
-        if !self.hashes.contains(&hash) && self.cache.remember(hash) { Ok(()) } else { Err(MempoolError::Known) }
+        if !self.hashes.contains(&hash) && self.cache.remember(hash) {
+            Ok(())
+        } else {
+            Err(MempoolError::Known)
+        }
     }
 
     /// Refuses a transaction for which there is no room.

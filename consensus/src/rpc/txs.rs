@@ -124,12 +124,7 @@ fn missing(height: i64, index: u32) -> RpcError {
     RpcError::internal(format!("transaction {index} of block {height} is missing"))
 }
 
-fn rendered(
-    (height, index): TxPosition,
-    hash: &[u8],
-    tx: &[u8],
-    result: &ExecTxResult,
-) -> Value {
+fn rendered((height, index): TxPosition, hash: &[u8], tx: &[u8], result: &ExecTxResult) -> Value {
     json!({
         "hash": json::hash(hash),
         "height": height.to_string(),
