@@ -250,3 +250,27 @@ fn a_block_counts_its_transactions_and_a_refused_one_by_its_size() {
     let found = counted(std::slice::from_ref(&large));
     assert!((expected..expected + 1_000_000).contains(&found), "{found} for {expected}");
 }
+
+#[test]
+fn a_block_is_judged_alike_whether_its_signatures_are_known_or_verified_on_all_processors() {
+    let (seen, unseen) = (Chain::new(), Chain::new());
+    let mut alice = alice();
+    let txs: Vec<Vec<u8>> = (0..100).map(|_| payment(&mut alice)).collect();
+    for tx in &txs {
+        let checked = seen.check(tx);
+        assert_eq!(checked.code, 0, "{}", checked.log);
+    }
+    for spoiled in [None, Some(0), Some(61), Some(99)] {
+        let mut block = txs.clone();
+        if let Some(at) = spoiled {
+            *block[at].last_mut().unwrap() ^= 1;
+        }
+        for chain in [&seen, &unseen] {
+            assert_eq!(accepts(chain, &block), spoiled.is_none(), "{spoiled:?}");
+        }
+        let (one, other) = (seen.finalize(&block), Chain::new().finalize(&block));
+        assert_eq!(one, other, "{spoiled:?}");
+        let failed = one.tx_results.iter().position(|result| result.code != 0);
+        assert_eq!(failed, spoiled);
+    }
+}

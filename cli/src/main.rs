@@ -34,6 +34,10 @@ mod subclusters;
 mod tx;
 mod vat;
 
+/// See ADR 18.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;

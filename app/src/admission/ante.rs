@@ -56,6 +56,15 @@ pub(crate) fn check(
     Ok(account)
 }
 
+/// Verifies the signature of `tx` alone, so that a later [`check`] finds it in the cache. The account may be another one by
+/// then, which the key of the cache covers.
+pub(super) fn verify_ahead(tx: &Tx, account: &Account, chain: ChainContext<'_>) {
+    if let Ok(key) = signing_key(tx, account, tx.signer) {
+        // What is wrong is for the check to say.
+        let _ = check_signature(tx, &key, account.number, chain);
+    }
+}
+
 fn check_signature(
     tx: &Tx,
     key: &PublicKey,
@@ -75,7 +84,7 @@ fn check_signature(
             sequence: tx.sequence,
         },
     })?;
-    chain.signatures.insert(check);
+    chain.signatures.insert(check, tx.hash);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use capstan_proto::{CODESPACE, ErrorCode};
 use tendermint_proto::v0_38::abci::ResponseCheckTx;
 
 use crate::{
-    admission::{ChainContext, SignatureCache, check},
+    admission::{ChainContext, SignatureCache, ahead, check},
     committed::Committed,
     fault::{Failure, NodeFault},
     records::{
@@ -51,6 +51,13 @@ impl CheckState {
     /// Returns an upload that is in progress in the committed state.
     pub(crate) fn upload(&self, id: &UploadId) -> Result<Option<Upload>, NodeFault> {
         uploads::get(&self.committed.state, id)
+    }
+
+    /// Verifies the signatures of a block's transactions on all processors.
+    pub(crate) fn verify_ahead(&self, txs: &[impl AsRef<[u8]> + Sync]) {
+        if let Some(chain) = &self.committed.chain {
+            ahead::verify(&self.committed.state, chain, &self.signatures, txs);
+        }
     }
 
     /// Decodes a [`Tx`] within the limits of the chain's parameters.

@@ -1,5 +1,6 @@
 //! Admission of transactions: checks against accounts, shared by CheckTx, proposals and blocks.
 
+pub(crate) mod ahead;
 mod ante;
 mod completions;
 pub(crate) mod mempool;

@@ -55,6 +55,7 @@ pub(crate) fn is_honest(
         // Before its first block is committed a node takes no transactions, so no proposer has any.
         return Ok(txs.is_empty());
     };
+    proposal.accounts.verify_ahead(txs);
     for tx in txs {
         if proposal.add(tx)? != Verdict::Added {
             return Ok(false);

@@ -5,9 +5,9 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::tx::{Multisig, PublicKey, Tx};
+use crate::tx::{Multisig, PublicKey, Tx, TxHash};
 
-/// Number of checks in a generation. Two generations of 32 bytes a check take about 2 MB.
+/// Number of checks in a generation. Two generations of two hashes of 32 bytes a check take about 4 MB.
 const GENERATION: usize = 1 << 15;
 
 /// A cache of valid signatures. Each node verifies a signature once, in CheckTx, in a proposal or in the block.
@@ -19,8 +19,15 @@ pub(crate) struct SignatureCache(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: BTreeSet<Check>,
-    old: BTreeSet<Check>,
+    young: Generation,
+    old: Generation,
+}
+
+#[derive(Debug, Default)]
+struct Generation {
+    checks: BTreeSet<Check>,
+    /// The transactions of these checks, to find out quickly that all of a block are known.
+    txs: BTreeSet<TxHash>,
 }
 
 /// Key of a cache entry: a SHA-256 of all inputs of a verification.
@@ -46,16 +53,23 @@ impl SignatureCache {
     /// Returns whether this [`Check`] has passed before.
     pub(super) fn contains(&self, check: &Check) -> bool {
         let generations = self.lock();
-        generations.young.contains(check) || generations.old.contains(check)
+        generations.young.checks.contains(check) || generations.old.checks.contains(check)
     }
 
-    /// Records that this [`Check`] has passed.
-    pub(super) fn insert(&self, check: Check) {
+    /// Returns whether some [`Check`] of this transaction has passed before.
+    pub(super) fn knows(&self, tx: &TxHash) -> bool {
+        let generations = self.lock();
+        generations.young.txs.contains(tx) || generations.old.txs.contains(tx)
+    }
+
+    /// Records that this [`Check`] of a transaction has passed.
+    pub(super) fn insert(&self, check: Check, tx: TxHash) {
         let mut generations = self.lock();
-        if generations.young.len() >= GENERATION {
+        if generations.young.checks.len() >= GENERATION {
             generations.old = std::mem::take(&mut generations.young);
         }
-        generations.young.insert(check);
+        generations.young.checks.insert(check);
+        generations.young.txs.insert(tx);
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {
@@ -77,10 +91,13 @@ mod tests {
             check
         };
         let count = 5 * GENERATION / 2;
-        (0..count).for_each(|n| signatures.insert(check(n)));
-        assert!((count - GENERATION..count).all(|n| signatures.contains(&check(n))));
-        assert!(!signatures.contains(&check(0)));
-        let generations = signatures.lock();
-        assert!(generations.young.len() + generations.old.len() <= 2 * GENERATION);
+        let tx = |n: usize| TxHash(check(n));
+        (0..count).for_each(|n| signatures.insert(check(n), tx(n)));
+        let newest = count - GENERATION..count;
+        assert!(newest.clone().all(|n| signatures.contains(&check(n)) && signatures.knows(&tx(n))));
+        assert!(!signatures.contains(&check(0)) && !signatures.knows(&tx(0)));
+        let Generations { young, old } = &*signatures.lock();
+        assert!(young.checks.len() + old.checks.len() <= 2 * GENERATION);
+        assert!(young.txs.len() + old.txs.len() <= 2 * GENERATION);
     }
 }

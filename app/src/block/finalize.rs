@@ -12,7 +12,7 @@ use capstan_store::{Block, StateView};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult, Misbehavior, ValidatorUpdate};
 
 use crate::{
-    admission::proposal::transaction_budget,
+    admission::{ahead, proposal::transaction_budget},
     block::{
         block_policy,
         bridge::Bridge,
@@ -51,13 +51,14 @@ impl<H: VatHost> Consensus<H> {
         &mut self,
         height: u64,
         time: Option<u64>,
-        txs: &[impl AsRef<[u8]>],
+        txs: &[impl AsRef<[u8]> + Sync],
         misbehavior: &[Misbehavior],
     ) -> Result<Executed, NodeFault> {
         self.kernel.set_application(Box::new(Bridge { moment: Moment { height, time } }));
         let mut block = self.open_block();
         let over: &mut dyn Overlay = &mut block;
         let chain = self.next_chain(over, height)?;
+        ahead::verify(&self.store.reader(), &chain, &self.signatures, txs);
         if let Some(slog) = &self.slog {
             slog.begin_block(height, time);
         }

@@ -6,6 +6,7 @@
 //! because the state has changed.
 
 mod action;
+mod curve;
 mod decode;
 mod error;
 mod fields;

@@ -1,18 +1,14 @@
 use capstan_proto::amino;
-use cosmrs::{
-    crypto::secp256k1 as ecdsa,
-    proto::cosmos::{
-        crypto::multisig::v1beta1::{CompactBitArray, MultiSignature},
-        tx::v1beta1::{SignDoc, SignerInfo, TxRaw, mode_info},
-    },
+use cosmrs::proto::cosmos::{
+    crypto::multisig::v1beta1::{CompactBitArray, MultiSignature},
+    tx::v1beta1::{SignDoc, SignerInfo, TxRaw, mode_info},
 };
-use k256::ecdsa::signature::hazmat::PrehashVerifier;
 use prost::Message as _;
 use sha2::{Digest, Sha256};
 
 use super::{
-    MAX_MULTISIG_KEYS, Multisig, PublicKey, Secp256k1Key, TxError, protobuf::decode_canonical,
-    public_key,
+    MAX_MULTISIG_KEYS, Multisig, PublicKey, Secp256k1Key, TxError, curve,
+    protobuf::decode_canonical, public_key,
 };
 
 /// The signatures of a transaction, and the bytes that they cover but for the chain id and the account number.
@@ -215,13 +211,7 @@ impl Mode {
 
 impl Signed {
     fn verify(&self, key: &Secp256k1Key, hash: &[u8; 32]) -> Result<(), Unverified> {
-        let key = ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| Unverified::Wrong)?;
-        let signature =
-            ecdsa::Signature::from_slice(&self.signature).map_err(|_| Unverified::Wrong)?;
-        if signature.normalize_s().is_some() {
-            return Err(Unverified::HighS);
-        }
-        key.verify_prehash(hash, &signature).map_err(|_| Unverified::Wrong)
+        curve::verify(key, &self.signature, hash)
     }
 }
 

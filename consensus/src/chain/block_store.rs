@@ -21,7 +21,8 @@
 
 use std::path::{Path, PathBuf};
 
-use prost::Message;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use prost::{DecodeError, Message};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use tendermint_proto::v0_38::abci::{ExecTxResult, ResponseFinalizeBlock};
 use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, ConsensusParams};
@@ -295,6 +296,23 @@ impl BlockStore {
         tx_result(bytes.value(), index)
     }
 
+    /// Returns the transaction at `position` and its result. Neither the block nor other results are decoded.
+    pub(crate) fn tx(
+        &self,
+        (height, index): TxPosition,
+    ) -> Result<Option<(Vec<u8>, ExecTxResult)>, BlockStoreError> {
+        let read = self.database.begin_read()?;
+        let (blocks, results) = (read.open_table(BLOCKS)?, read.open_table(RESULTS)?);
+        let (Some(block), Some(results)) = (blocks.get(height)?, results.get(height)?) else {
+            return Ok(None);
+        };
+        let tx = nth("block", block.value(), BLOCK_DATA, 0)?
+            .map(|data| nth("transactions", data, DATA_TXS, index))
+            .transpose()?;
+        let Some(tx) = tx.flatten() else { return Ok(None) };
+        Ok(tx_result(results.value(), index)?.map(|result| (tx.to_vec(), result)))
+    }
+
     /// Returns the consensus parameters that hold for the block at `height`.
     pub(crate) fn params(&self, height: i64) -> Result<Option<ConsensusParams>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(PARAMS)?;
@@ -388,16 +406,44 @@ fn succeeded(
 
 /// Decodes the result of one transaction from the stored results of a block.
 fn tx_result(results: &[u8], index: u32) -> Result<Option<ExecTxResult>, BlockStoreError> {
-    let results: TxResults = decode("results", results)?;
-    let result = results.tx_results.get(index as usize);
+    let result = nth("results", results, TX_RESULTS, index)?;
     result.map(|bytes| decode("a transaction's result", bytes)).transpose()
 }
 
-/// A [`ResponseFinalizeBlock`] whose transaction results stay encoded, without its other fields.
-#[derive(Clone, PartialEq, Message)]
-struct TxResults {
-    #[prost(bytes = "vec", repeated, tag = "2")]
-    tx_results: Vec<Vec<u8>>,
+/// Tag of the field `data` in a [`Block`].
+const BLOCK_DATA: u32 = 2;
+/// Tag of the field `txs` in the data of a [`Block`].
+const DATA_TXS: u32 = 1;
+/// Tag of the field `tx_results` in a [`ResponseFinalizeBlock`].
+const TX_RESULTS: u32 = 2;
+
+/// Returns the bytes of the field with this tag that has `index` such fields before it, without decoding any field.
+fn nth<'a>(
+    what: &str,
+    mut message: &'a [u8],
+    tag: u32,
+    index: u32,
+) -> Result<Option<&'a [u8]>, BlockStoreError> {
+    let damaged = |error: DecodeError| BlockStoreError::Damaged(format!("{what}: {error}"));
+    let mut before = 0;
+    while !message.is_empty() {
+        let (found, wire) = decode_key(&mut message).map_err(damaged)?;
+        if found != tag || wire != WireType::LengthDelimited {
+            let context = DecodeContext::default();
+            skip_field(wire, found, &mut message, context).map_err(damaged)?;
+            continue;
+        }
+        let length = decode_varint(&mut message).map_err(damaged)?;
+        let split = usize::try_from(length).ok().and_then(|at| message.split_at_checked(at));
+        let Some((field, rest)) = split else {
+            return Err(BlockStoreError::Damaged(format!("{what}: a field is cut off")));
+        };
+        if before == index {
+            return Ok(Some(field));
+        }
+        (before, message) = (before + 1, rest);
+    }
+    Ok(None)
 }
 
 pub(super) fn decode<T: Message + Default>(what: &str, bytes: &[u8]) -> Result<T, BlockStoreError> {

@@ -73,6 +73,8 @@ struct Submission {
 
 struct Pool {
     waiting: VecDeque<Waiting>,
+    /// Their hashes. It is only looked up.
+    hashes: HashSet<Hash>,
     bytes: usize,
     cache: Cache,
     params: ConsensusParams,
@@ -94,7 +96,13 @@ impl Mempool {
     ) -> Self {
         let cache =
             Cache { size: limits.cache_size, known: HashSet::new(), order: VecDeque::new() };
-        let pool = Mutex::new(Pool { waiting: VecDeque::new(), bytes: 0, cache, params });
+        let pool = Mutex::new(Pool {
+            waiting: VecDeque::new(),
+            hashes: HashSet::new(),
+            bytes: 0,
+            cache,
+            params,
+        });
         Self { app, limits, gate: Mutex::new(()), pool, wake, check: None }
     }
 
@@ -139,6 +147,7 @@ impl Mempool {
             return Err(MempoolError::TooMuchGas { wanted: response.gas_wanted, max });
         }
         pool.bytes += tx.len();
+        pool.hashes.insert(hash);
         pool.waiting.push_back(Waiting { tx, hash, gas_wanted: response.gas_wanted });
         // If nobody receives, no more blocks are made, and the RPC ends too.
         let _ = self.wake.send(Command::Wake);
@@ -285,8 +294,11 @@ impl Pool {
         hash: Hash,
     ) -> Result<(), MempoolError> {
         self.fits(limits, tx)?;
-        let waits = self.waiting.iter().any(|waiting| waiting.hash == hash);
-        if !waits && self.cache.remember(hash) { Ok(()) } else { Err(MempoolError::Known) }
+        if !self.hashes.contains(&hash) && self.cache.remember(hash) {
+            Ok(())
+        } else {
+            Err(MempoolError::Known)
+        }
     }
 
     /// Refuses a transaction for which there is no room.
@@ -314,7 +326,14 @@ impl Pool {
     }
 
     fn retain(&mut self, keep: impl Fn(&Waiting) -> bool) {
-        self.waiting.retain(keep);
+        let Self { waiting, hashes, .. } = self;
+        waiting.retain(|waiting| {
+            let stays = keep(waiting);
+            if !stays {
+                hashes.remove(&waiting.hash);
+            }
+            stays
+        });
         self.bytes = self.waiting.iter().map(|waiting| waiting.tx.len()).sum();
     }
 }

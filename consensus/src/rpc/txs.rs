@@ -113,7 +113,25 @@ fn tx_argument(params: &Params) -> Bytes {
 }
 
 pub(crate) fn tx_at(node: &RpcContext, (height, index): TxPosition, prove: bool) -> Answer {
-    OpenBlock::read(node, height)?.tx(node, index, prove)
+    if prove {
+        return OpenBlock::read(node, height)?.tx(node, index, true);
+    }
+    let (tx, result) = node.store.tx((height, index))?.ok_or_else(|| missing(height, index))?;
+    Ok(rendered((height, index), &sha256(&tx), &tx, &result))
+}
+
+fn missing(height: i64, index: u32) -> RpcError {
+    RpcError::internal(format!("transaction {index} of block {height} is missing"))
+}
+
+fn rendered((height, index): TxPosition, hash: &[u8], tx: &[u8], result: &ExecTxResult) -> Value {
+    json!({
+        "hash": json::hash(hash),
+        "height": height.to_string(),
+        "index": index,
+        "tx_result": json::tx_result(result),
+        "tx": json::base64(tx),
+    })
 }
 
 /// A block that is decoded and hashed once for all of its transactions that an answer has.
@@ -137,19 +155,12 @@ impl OpenBlock {
     /// Renders a transaction.
     pub(crate) fn tx(&self, node: &RpcContext, index: u32, prove: bool) -> Answer {
         let height = self.height;
-        let damaged =
-            || RpcError::internal(format!("transaction {index} of block {height} is missing"));
+        let damaged = || missing(height, index);
         let result = node.store.tx_result((height, index))?.ok_or_else(damaged)?;
         let at = index as usize;
         let tx = txs_of(&self.block).get(at).ok_or_else(damaged)?;
         let hash = self.hashes.get(at).ok_or_else(damaged)?;
-        let mut answer = json!({
-            "hash": json::hash(hash),
-            "height": height.to_string(),
-            "index": index,
-            "tx_result": json::tx_result(&result),
-            "tx": json::base64(tx),
-        });
+        let mut answer = rendered((height, index), hash, tx, &result);
         if prove {
             let proof = merkle::tx_proof(&self.hashes, at).ok_or_else(damaged)?;
             answer["proof"] = json!({

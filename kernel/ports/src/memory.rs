@@ -57,6 +57,12 @@ impl MemoryState {
 }
 
 impl Read for MemoryState {
+    fn lend(&self, key: &[u8], see: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StoreFault> {
+        let written = self.levels.iter().rev().find_map(|level| level.writes.get(key));
+        see(written.and_then(Option::as_deref));
+        Ok(())
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
         Ok(self.levels.iter().rev().find_map(|level| level.writes.get(key)).cloned().flatten())
     }
@@ -116,8 +122,10 @@ impl Overlay for MemoryState {
         self.levels.pop();
     }
 
-    fn merge(&mut self) {
+    fn merge(&mut self) -> u64 {
         assert!(self.levels.len() > 1, "the bottom level cannot be merged");
+        let mut added = 0;
+        self.top_writes(&mut |key, _| added += u64::from(!self.is_written_below(key)));
         let top = self.levels.pop().unwrap_or_default();
         let is_bottom = self.levels.len() == 1;
         for (key, value) in top.writes {
@@ -127,6 +135,7 @@ impl Overlay for MemoryState {
                 value => self.top().write(&key, value),
             }
         }
+        added
     }
 
     fn is_written_below(&self, key: &[u8]) -> bool {

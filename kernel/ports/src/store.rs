@@ -60,6 +60,14 @@ pub trait Read {
     /// Returns the value of `key`, or `None` if the key is absent. An empty value is not an absent one.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault>;
 
+    /// Shows `see` the value of `key`, or `None` if the key is absent.
+    ///
+    /// An implementation that has the value in memory lends it without a copy. `see` must not read the state.
+    fn lend(&self, key: &[u8], see: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StoreFault> {
+        see(self.get(key)?.as_deref());
+        Ok(())
+    }
+
     /// Returns the length of the value of `key` in bytes, or `None` if the key is absent.
     fn value_len(&self, key: &[u8]) -> Result<Option<usize>, StoreFault> {
         Ok(self.get(key)?.map(|value| value.len()))
@@ -108,7 +116,10 @@ pub trait Overlay: Read {
     fn rollback(&mut self);
 
     /// Merges the top level into the one below. The block's own level cannot be merged.
-    fn merge(&mut self);
+    ///
+    /// Returns the number of its entries that are not [written below](Overlay::is_written_below). Keys that start with
+    /// [`LOCAL`] are left out.
+    fn merge(&mut self) -> u64;
 
     /// Returns whether a level below the top one, but not committed state, has written `key`.
     ///

@@ -19,6 +19,7 @@ use crate::{
     ids::KRef,
     state::{
         handle::{State, encode, get_record},
+        held::Held,
         keys,
         queue::TakenOut,
         slog::Slog,
@@ -59,6 +60,8 @@ pub struct Kernel<H> {
     pub(crate) panic: Option<KernelPanic>,
     pub(crate) taken_out: BTreeSet<TakenOut>,
     pub(crate) notices: Vec<Notice>,
+    /// Records that are held between two cranks of one run.
+    held: Held,
 }
 
 impl<H: std::fmt::Debug> std::fmt::Debug for Kernel<H> {
@@ -92,6 +95,7 @@ impl<H: VatHost> Kernel<H> {
             panic: None,
             taken_out: BTreeSet::new(),
             notices: vec![],
+            held: Held::default(),
         }
     }
 
@@ -133,7 +137,7 @@ impl<H: VatHost> Kernel<H> {
         over.push();
         let outcome = initialize(over, config, engine);
         if outcome.is_ok() {
-            over.merge()
+            over.merge();
         } else {
             over.rollback()
         }
@@ -143,6 +147,8 @@ impl<H: VatHost> Kernel<H> {
     /// Executes cranks until the [`RunPolicy`] says stop or nothing is left to do.
     pub fn run(&mut self, over: &mut dyn Overlay, policy: &mut dyn RunPolicy) -> Result<RunReport> {
         self.insist_sound()?;
+        // Others may have changed the state since.
+        self.held = Held::default();
         let mut stats = load_stats(over)?;
         let mut report = RunReport::default();
         loop {
@@ -203,12 +209,18 @@ impl<H: VatHost> Kernel<H> {
         work: impl FnOnce(&mut Crank<'_, '_, H>) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
         let slog = self.slog.as_mut().map(|slog| slog.as_mut() as &mut dyn Slog);
-        let mut state = State::open(over, stats, slog)?;
+        let held = std::mem::take(&mut self.held);
+        let mut state = State::open(over, stats, slog, held)?;
         state.archive = self.archive;
         state.engine = self.host.engine();
         state.application =
             self.application.as_mut().map(|app| app.as_mut() as &mut dyn Application);
-        work(&mut Crank { state: &mut state, host: &mut self.host, online: &mut self.online })
+        let outcome =
+            work(&mut Crank { state: &mut state, host: &mut self.host, online: &mut self.online });
+        if outcome.is_ok() {
+            self.held = state.into_held();
+        }
+        outcome
     }
 
     /// Brings workers into memory, which the state does not show: whatever `work` writes is dropped.
@@ -220,7 +232,9 @@ impl<H: VatHost> Kernel<H> {
         self.insist_sound()?;
         let mut stats = load_stats(over)?;
         over.push();
+        self.held = Held::default();
         let outcome = self.open(over, &mut stats, work);
+        self.held = Held::default();
         over.rollback();
         outcome
     }
@@ -243,6 +257,7 @@ impl<H: VatHost> Kernel<H> {
         self.insist_sound()?;
         let mut stats = load_stats(over)?;
         over.push();
+        self.held = Held::default();
         let outcome = self.open(over, &mut stats, |crank| {
             let value = change(crank)?;
             crank.state.settle_launches()?;
@@ -277,12 +292,12 @@ impl<H: VatHost> Kernel<H> {
         self.taken_out = taken_out;
         let outcome = match outcome {
             Ok(Some((outcome, closing))) => {
-                over.merge();
-                let work = closing.work;
+                let work = KernelWork { entries: over.merge(), ..closing.work };
                 self.settle(closing);
                 Ok(Some((outcome, work)))
             }
             Ok(None) => {
+                self.held = Held::default();
                 over.rollback();
                 Ok(None)
             }

@@ -1,5 +1,7 @@
 //! Options of the kernel, of meters and of vats that the application changes between cranks.
 
+use std::sync::Arc;
+
 use capstan_kernel_ports::{VatId, host::VatHost, store::Overlay};
 use serde_json::Value;
 
@@ -107,7 +109,7 @@ impl<H: VatHost> Kernel<H> {
             if crate::view::vat_config(state.over, vat)?.is_none() {
                 return Ok(false);
             }
-            let mut config = state.vat_config(vat)?;
+            let mut config = Arc::unwrap_or_clone(state.vat_config(vat)?);
             config.critical = critical;
             state.put_vat_config(vat, &config)?;
             Ok(true)

@@ -1,5 +1,7 @@
 //! Delivery cranks: what each event on the run queue does.
 
+use std::sync::Arc;
+
 use capstan_abi::{Delivery, Message};
 use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
 use serde_json::Value;
@@ -339,7 +341,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         if let Some(interval) = options.remove("reapInterval")
             && let Some(threshold) = Threshold::from_json(&interval)
         {
-            let mut config = self.state.vat_config(vat)?;
+            let mut config = Arc::unwrap_or_clone(self.state.vat_config(vat)?);
             config.reap.deliveries = threshold;
             self.state.put_vat_config(vat, &config)?;
         }

@@ -28,7 +28,7 @@ use crate::{
 /// The work that is left for the owner of the workers when a crank is complete.
 #[must_use]
 pub(crate) struct Closing {
-    /// The work of the kernel and the store.
+    /// The work of the kernel and the store, without its entries: the merge of the crank's level counts them.
     pub(crate) work: KernelWork,
     /// Vats whose worker has to be stopped.
     pub(crate) stopped: Vec<VatId>,
@@ -269,7 +269,10 @@ impl State<'_> {
     fn crank_work(&self) -> KernelWork {
         let mut work = KernelWork { reads: self.reads, ..KernelWork::default() };
         let over = &*self.over;
-        over.top_writes(&mut |key, value| work.add_write(key, value, !over.is_written_below(key)));
+        over.top_writes(&mut |key, value| {
+            work.entries += u64::from(!over.is_written_below(key));
+            work.add_bytes(key, value);
+        });
         work
     }
 }
@@ -296,7 +299,7 @@ fn finish_level(state: &mut State<'_>, crank: Option<u64>) -> Result<KernelWork>
         ..KernelWork::default()
     };
     state.over.top_writes(&mut |key, value| {
-        work.add_write(key, value, !state.over.is_written_below(key));
+        work.add_bytes(key, value);
         hasher.update((key.len() as u64).to_be_bytes());
         hasher.update(key);
         match value {

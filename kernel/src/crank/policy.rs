@@ -34,9 +34,8 @@ pub struct KernelWork {
 }
 
 impl KernelWork {
-    /// Adds the write of an entry. It `is_first` if no crank before has written the entry in this block.
-    pub(crate) fn add_write(&mut self, key: &[u8], value: Option<&[u8]>, is_first: bool) {
-        self.entries += u64::from(is_first);
+    /// Adds the bytes of an entry that is written.
+    pub(crate) fn add_bytes(&mut self, key: &[u8], value: Option<&[u8]>) {
         self.bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
     }
 }

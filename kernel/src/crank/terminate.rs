@@ -235,7 +235,7 @@ impl State<'_> {
     fn delete_vatstore(&mut self, vat: VatId, limit: u64) -> Result<u64> {
         let prefix = keys::vatstore(Endpoint::Vat(vat), "");
         let mut deleted = 0;
-        let mut after = prefix.clone();
+        let mut after = prefix.to_vec();
         if limit > 0 && self.over.get(&prefix)?.is_some() {
             self.delete_from_vatstore(vat, (&prefix, 0))?;
             deleted += 1;

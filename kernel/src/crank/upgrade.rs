@@ -1,5 +1,7 @@
 //! Upgrade: a new incarnation over the durable state of the old one.
 
+use std::sync::Arc;
+
 use capstan_abi::{Delivery, JsString};
 use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
 
@@ -116,7 +118,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
     fn begin_incarnation(&mut self, vat: VatId, bundle_id: String) -> Result<()> {
         self.host.stop(vat);
         self.online.forget(vat);
-        let mut config = self.state.vat_config(vat)?;
+        let mut config = Arc::unwrap_or_clone(self.state.vat_config(vat)?);
         if config.use_transcript {
             self.state.append_entry(vat, &Entry::ShutdownWorker)?;
         }

@@ -3,7 +3,7 @@
 use super::{Answer, CallResult, DeviceError, Invocation, thrown};
 use crate::{
     ids::{DeviceId, Endpoint, KRef},
-    state::{handle::State, keys},
+    state::{handle::State, key::Key, keys},
 };
 
 impl State<'_> {
@@ -34,6 +34,6 @@ impl State<'_> {
     }
 }
 
-fn handler_key(device: DeviceId) -> Vec<u8> {
+fn handler_key(device: DeviceId) -> Key {
     keys::vatstore(Endpoint::Device(device), "inboundHandler")
 }

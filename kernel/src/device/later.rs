@@ -21,7 +21,7 @@ use crate::{
     capdata::{self, Builder, Json},
     error::Result,
     ids::{DeviceId, Endpoint, KRef},
-    state::{handle::State, keys, promise::ResultPolicy, queue::Payer},
+    state::{handle::State, key::Key, keys, promise::ResultPolicy, queue::Payer},
 };
 
 /// Method that takes the result of the message that is being delivered.
@@ -133,10 +133,10 @@ pub(super) fn wake_arguments(
     }
 }
 
-fn deferred_key(device: DeviceId, number: u64) -> Vec<u8> {
+fn deferred_key(device: DeviceId, number: u64) -> Key {
     keys::vatstore(Endpoint::Device(device), format!("deferred.{number}"))
 }
 
-fn awaited_key(device: DeviceId, promise: KRef) -> Vec<u8> {
+fn awaited_key(device: DeviceId, promise: KRef) -> Key {
     keys::vatstore(Endpoint::Device(device), format!("awaited.{promise}"))
 }

@@ -9,7 +9,7 @@ use crate::{
     error::{DeviceError, KernelPanic, Result},
     ids::{DeviceId, Endpoint, KRef},
     limits::{MAX_BODY_BYTES, MAX_SLOTS, MAX_VATSTORE_KEY_BYTES},
-    state::{handle::State, keys},
+    state::{handle::State, key::Key, keys},
 };
 
 /// The result of what a device asks for.
@@ -90,7 +90,7 @@ struct Syscalls<'a, 'b> {
 }
 
 impl Syscalls<'_, '_> {
-    fn key(&self, key: &str) -> Checked<Vec<u8>> {
+    fn key(&self, key: &str) -> Checked<Key> {
         match key.len() > MAX_VATSTORE_KEY_BYTES {
             true => refused(format!("vatstore key of {} bytes is too long", key.len())),
             false => Ok(keys::vatstore(Endpoint::Device(self.device), key)),

@@ -20,6 +20,7 @@ use crate::{
     ids::{DeviceId, Endpoint, KRef},
     state::{
         handle::{State, get_record},
+        key::Key,
         keys,
     },
 };
@@ -183,7 +184,7 @@ fn due(
 ) -> Result<Vec<(Vec<u8>, u128, Wakeup)>> {
     let prefix = key(device, "at.");
     let mut due = Vec::new();
-    let mut after = prefix.clone();
+    let mut after = prefix.to_vec();
     while let Some((key, value)) = from.next_after(&prefix, &after)? {
         let time = time_of(&key[prefix.len()..])?;
         if time > now {
@@ -201,15 +202,15 @@ fn time_of(suffix: &[u8]) -> Result<u128> {
     time.ok_or_else(|| inconsistent(format!("{text} is not the time of a wakeup")))
 }
 
-fn key(device: DeviceId, name: &str) -> Vec<u8> {
+fn key(device: DeviceId, name: &str) -> Key {
     keys::vatstore(Endpoint::Device(device), name)
 }
 
-fn now_key(device: DeviceId) -> Vec<u8> {
+fn now_key(device: DeviceId) -> Key {
     key(device, "now")
 }
 
-fn repeater_key(device: DeviceId, index: u64) -> Vec<u8> {
+fn repeater_key(device: DeviceId, index: u64) -> Key {
     key(device, &format!("repeater.{index}"))
 }
 

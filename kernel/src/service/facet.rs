@@ -18,6 +18,8 @@
 //! | `registerKernelServiceObject(name, object, {systemOnly})` | `{name, systemOnly}`: makes an object of a vat a service |
 //! | `unregisterKernelServiceObject(name)` | true if there was such a service. Those that the kernel answers for stay |
 
+use std::sync::Arc;
+
 use capstan_kernel_ports::VatId;
 use capstan_passable::Passable;
 
@@ -117,7 +119,7 @@ impl State<'_> {
             if self.find_vat(vat)?.is_none() || !self.is_alive(vat)? {
                 continue;
             }
-            let config = self.vat_config(vat)?;
+            let config = Arc::unwrap_or_clone(self.vat_config(vat)?);
             let name = config.name.map_or(Passable::Undefined, Passable::from);
             vats.push(Passable::record([
                 ("bundleID", config.bundle_id.into()),

@@ -33,7 +33,7 @@ impl State<'_> {
             _ => id_of(call)?.0,
         };
         let (mut found, mut last, mut next) = (Vec::new(), after, Passable::Undefined);
-        let mut position = keys::subcluster(after);
+        let mut position = keys::subcluster(after).to_vec();
         let guard = &self.globals().options.guard;
         let mut room = (guard.max_bytes.saturating_sub(PAGE), guard.max_nodes.saturating_sub(PAGE));
         while let Some((key, value)) = self.over.next_after(keys::SUBCLUSTERS, &position)? {

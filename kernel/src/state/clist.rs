@@ -249,17 +249,23 @@ impl State<'_> {
         if !entry.reachable {
             return Ok(());
         }
+        self.count_unreachable(kref, &entry)?;
         entry.reachable = false;
-        if !is_export(&entry.vref) && matches!(kref, KRef::Object(_)) {
-            self.count_object(kref, -1, 0)?;
-        }
         self.write_entry(endpoint, kref, entry)
+    }
+
+    /// Counts that an entry is about to be reachable no more.
+    fn count_unreachable(&mut self, kref: KRef, entry: &ClistEntry) -> Result<()> {
+        let is_import = !is_export(&entry.vref) && matches!(kref, KRef::Object(_));
+        if entry.reachable && is_import { self.count_object(kref, -1, 0) } else { Ok(()) }
     }
 
     /// Removes an entry and the references that it stood for.
     pub(crate) fn delete_entry(&mut self, endpoint: Endpoint, kref: KRef) -> Result<()> {
-        self.clear_reachable(endpoint, kref)?;
-        let entry: ClistEntry = self.need(&keys::clist(endpoint, kref))?;
+        let Some(entry) = self.clist_entry(endpoint, kref)? else {
+            return Err(inconsistent(format!("{endpoint} lacks an entry for {kref}")));
+        };
+        self.count_unreachable(kref, &entry)?;
         self.log(Event::Clist { endpoint, change: "drop", kref, vref: &entry.vref });
         match kref {
             KRef::Promise(_) => self.count_promise(kref, -1)?,
@@ -310,7 +316,7 @@ impl State<'_> {
         limit: usize,
     ) -> Result<Importers> {
         let prefix = keys::importers_of(kref);
-        let mut after = after.unwrap_or_else(|| prefix.clone());
+        let mut after = after.unwrap_or_else(|| prefix.to_vec());
         let mut importers = Importers { live: Vec::new(), seen: 0, last: None };
         while let Some((key, _)) = self.over.next_after(&prefix, &after)? {
             if importers.seen == limit {
@@ -356,7 +362,7 @@ impl State<'_> {
         let prefix = keys::clist_reverse(endpoint, start);
         let vref_at = prefix.len() - start.len();
         let mut found = Vec::new();
-        let mut after = prefix.clone();
+        let mut after = prefix.to_vec();
         while (found.len() as u64) < limit {
             let Some((key, value)) = self.over.next_after(&prefix, &after)? else { break };
             let kref = decode(&key, &value)?;

@@ -19,6 +19,7 @@ use crate::{
     limits::SystemGuard,
     state::slog::{Event, Slog},
     state::{
+        held::Held,
         keeping::Changes,
         keys,
         loaded_source::LoadedSource,
@@ -133,6 +134,10 @@ pub(crate) struct State<'a> {
     /// Held for the length of the crank, and written back by [`State::save`].
     globals: Globals,
     saved_globals: Globals,
+    /// Records that are read again and again.
+    pub(crate) held: Held,
+    /// Where a record is encoded.
+    scratch: Vec<u8>,
 }
 
 /// A queue of krefs without duplicates.
@@ -157,14 +162,23 @@ impl MaybeFree {
 }
 
 impl<'a> State<'a> {
-    /// Opens the state of an initialized kernel.
+    /// Opens the state of an initialized kernel. What is held must be what `over` says.
     pub(crate) fn open(
         over: &'a mut dyn Overlay,
         stats: &'a mut Stats,
         slog: Option<&'a mut dyn Slog>,
+        mut held: Held,
     ) -> Result<Self> {
-        let globals = read_globals(over)?;
-        Ok(Self::new(over, stats, slog, globals))
+        let globals = match held.globals.take() {
+            Some(globals) => globals,
+            None => read_globals(over)?,
+        };
+        Ok(Self { held, ..Self::new(over, stats, slog, globals) })
+    }
+
+    /// Ends the crank, whose records may be held for the next one if nothing else changes the state in between.
+    pub(crate) fn into_held(self) -> Held {
+        Held { globals: Some(self.globals), ..self.held }
     }
 
     pub(crate) fn new(
@@ -198,6 +212,8 @@ impl<'a> State<'a> {
             notices: vec![],
             globals,
             saved_globals,
+            held: Held::default(),
+            scratch: Vec::new(),
         }
     }
 
@@ -214,6 +230,7 @@ impl<'a> State<'a> {
 
     /// Takes up again what the overlay says, after a rollback.
     pub(crate) fn reload(&mut self) -> Result<()> {
+        self.held = Held::default();
         self.globals = read_globals(self.over)?;
         self.saved_globals = self.globals.clone();
         self.maybe_free = MaybeFree::default();
@@ -271,7 +288,10 @@ impl<'a> State<'a> {
     }
 
     pub(crate) fn put<T: BorshSerialize>(&mut self, key: &[u8], value: &T) -> Result<()> {
-        self.over.set(key, encode(value)?);
+        self.scratch.clear();
+        value.serialize(&mut self.scratch).map_err(unwritable)?;
+        // The overlay keeps it, so it takes no more room than it needs.
+        self.over.set(key, self.scratch.as_slice().to_vec());
         Ok(())
     }
 
@@ -294,8 +314,9 @@ pub(crate) fn get_record<T: BorshDeserialize>(
     from: &(impl Read + ?Sized),
     key: &[u8],
 ) -> Result<Option<T>> {
-    let Some(bytes) = from.get(key)? else { return Ok(None) };
-    decode(key, &bytes).map(Some)
+    let mut record = None;
+    from.lend(key, &mut |bytes| record = bytes.map(|bytes| decode(key, bytes)))?;
+    record.transpose()
 }
 
 /// Reads a record that must be there.
@@ -310,7 +331,11 @@ pub(crate) fn decode<T: BorshDeserialize>(key: &[u8], bytes: &[u8]) -> Result<T>
 }
 
 pub(crate) fn encode<T: BorshSerialize>(value: &T) -> Result<Vec<u8>> {
-    borsh::to_vec(value).map_err(|e| inconsistent(format!("a record cannot be encoded: {e}")))
+    borsh::to_vec(value).map_err(unwritable)
+}
+
+fn unwritable(error: borsh::io::Error) -> KernelPanic {
+    inconsistent(format!("a record cannot be encoded: {error}"))
 }
 
 pub(crate) fn read_globals(from: &(impl Read + ?Sized)) -> Result<Globals> {

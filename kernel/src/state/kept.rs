@@ -162,11 +162,10 @@ impl State<'_> {
                 }
             }
             record.deposit = self.settle_deposit(vat, record.kept.total(), record.deposit)?;
-            self.put_vat(vat, &record)?;
+            let is_cleaned = matches!(record.status, VatStatus::Cleaned(_));
+            self.put_vat(vat, record)?;
             // Until a vat is cleaned up, its rest waits for what cleanup frees.
-            if matches!(record.status, VatStatus::Cleaned(_))
-                && let Some(meter) = self.vat_config(vat)?.meter
-            {
+            if is_cleaned && let Some(meter) = self.vat_config(vat)?.meter {
                 self.give_back_rest(meter)?;
             }
         }

@@ -71,7 +71,10 @@ use capstan_kernel_ports::Hash;
 
 use crate::{
     ids::{Endpoint, KRef, MeterId, RemoteId, VatId},
-    state::io_name::{Flow, IoName},
+    state::{
+        io_name::{Flow, IoName},
+        key::{Builder, Key},
+    },
 };
 
 pub(crate) const GLOBALS: &[u8] = b"k.globals";
@@ -108,198 +111,206 @@ pub(crate) const SERVICES: &[u8] = b"k.svc.";
 pub(crate) const MAILBOX_ACKS: &[u8] = b"k.mb.a.";
 pub(crate) const MAILBOX_MESSAGES: &[u8] = b"k.mb.o.";
 
-pub(crate) fn acceptance(position: u64) -> Vec<u8> {
-    format!("k.q.a.{position:016x}").into_bytes()
+pub(crate) fn acceptance(position: u64) -> Key {
+    Builder::new("k.q.a.").hex(position).key()
 }
 
-pub(crate) fn run(position: u64) -> Vec<u8> {
-    format!("k.q.r.{position:016x}").into_bytes()
+pub(crate) fn run(position: u64) -> Key {
+    Builder::new("k.q.r.").hex(position).key()
 }
 
-pub(crate) fn dead(position: u64) -> Vec<u8> {
-    format!("k.dead.{position:016x}").into_bytes()
+pub(crate) fn dead(position: u64) -> Key {
+    Builder::new("k.dead.").hex(position).key()
 }
 
-pub(crate) fn waiting(position: u64) -> Vec<u8> {
-    format!("k.wait.{position:016x}").into_bytes()
+pub(crate) fn waiting(position: u64) -> Key {
+    Builder::new("k.wait.").hex(position).key()
 }
 
-pub(crate) fn gc_action(endpoint: Endpoint, kind: &str, kref: KRef) -> Vec<u8> {
-    format!("k.g.{endpoint}.{kind}.{kref}").into_bytes()
+pub(crate) fn gc_action(endpoint: Endpoint, kind: &str, kref: KRef) -> Key {
+    Builder::new("k.g.").endpoint(endpoint).text(".").text(kind).text(".").kref(kref).key()
 }
 
-pub(crate) fn object(number: u64) -> Vec<u8> {
-    format!("k.o.{number}").into_bytes()
+pub(crate) fn object(number: u64) -> Key {
+    Builder::new("k.o.").number(number).key()
 }
 
-pub(crate) fn promise(number: u64) -> Vec<u8> {
-    format!("k.p.{number}").into_bytes()
+pub(crate) fn promise(number: u64) -> Key {
+    Builder::new("k.p.").number(number).key()
 }
 
-pub(crate) fn promise_message(number: u64, position: u64) -> Vec<u8> {
-    format!("k.pq.{number}.{position:016x}").into_bytes()
+pub(crate) fn promise_message(number: u64, position: u64) -> Key {
+    Builder::new("k.pq.").number(number).text(".").hex(position).key()
 }
 
-pub(crate) fn promise_data(number: u64) -> Vec<u8> {
-    format!("k.pd.{number}").into_bytes()
+pub(crate) fn promise_data(number: u64) -> Key {
+    Builder::new("k.pd.").number(number).key()
 }
 
-pub(crate) fn promise_data_count(number: u64) -> Vec<u8> {
-    format!("k.pc.{number}").into_bytes()
+pub(crate) fn promise_data_count(number: u64) -> Key {
+    Builder::new("k.pc.").number(number).key()
 }
 
-pub(crate) fn subscriber(number: u64, endpoint: Endpoint) -> Vec<u8> {
-    format!("k.ps.{number}.{endpoint}").into_bytes()
+pub(crate) fn subscriber(number: u64, endpoint: Endpoint) -> Key {
+    Builder::new("k.ps.").number(number).text(".").endpoint(endpoint).key()
 }
 
-pub(crate) fn subscribers_of(number: u64) -> Vec<u8> {
-    format!("k.ps.{number}.").into_bytes()
+pub(crate) fn subscribers_of(number: u64) -> Key {
+    Builder::new("k.ps.").number(number).text(".").key()
 }
 
-pub(crate) fn device_node(number: u64) -> Vec<u8> {
-    format!("k.d.{number}").into_bytes()
+pub(crate) fn device_node(number: u64) -> Key {
+    Builder::new("k.d.").number(number).key()
 }
 
-pub(crate) fn clist(endpoint: Endpoint, kref: KRef) -> Vec<u8> {
-    format!("k.c.{endpoint}.{kref}").into_bytes()
+pub(crate) fn clist(endpoint: Endpoint, kref: KRef) -> Key {
+    Builder::new("k.c.").endpoint(endpoint).text(".").kref(kref).key()
 }
 
-pub(crate) fn clist_of(endpoint: Endpoint) -> Vec<u8> {
-    format!("k.c.{endpoint}.").into_bytes()
+pub(crate) fn clist_of(endpoint: Endpoint) -> Key {
+    Builder::new("k.c.").endpoint(endpoint).text(".").key()
 }
 
-pub(crate) fn clist_reverse(endpoint: Endpoint, vref: &str) -> Vec<u8> {
-    format!("local.k.c.{endpoint}.{vref}").into_bytes()
+pub(crate) fn clist_reverse(endpoint: Endpoint, vref: &str) -> Key {
+    Builder::new("local.k.c.").endpoint(endpoint).text(".").text(vref).key()
 }
 
-pub(crate) fn importer(kref: KRef, endpoint: Endpoint) -> Vec<u8> {
-    format!("local.k.i.{kref}.{endpoint}").into_bytes()
+pub(crate) fn importer(kref: KRef, endpoint: Endpoint) -> Key {
+    Builder::new("local.k.i.").kref(kref).text(".").endpoint(endpoint).key()
 }
 
-pub(crate) fn importers_of(kref: KRef) -> Vec<u8> {
-    format!("local.k.i.{kref}.").into_bytes()
+pub(crate) fn importers_of(kref: KRef) -> Key {
+    Builder::new("local.k.i.").kref(kref).text(".").key()
 }
 
 /// The importers of an object that is gone which are still to be told: the key of the last one that was.
-pub(crate) fn retiring(kref: KRef) -> Vec<u8> {
-    format!("k.ret.{kref}").into_bytes()
+pub(crate) fn retiring(kref: KRef) -> Key {
+    Builder::new("k.ret.").kref(kref).key()
 }
 
-pub(crate) fn vat_config(vat: VatId) -> Vec<u8> {
-    format!("k.v.{}", vat.0).into_bytes()
+pub(crate) fn vat_config(vat: VatId) -> Key {
+    Builder::new("k.v.").number(vat.0).key()
 }
 
-pub(crate) fn vat_parameters(vat: VatId) -> Vec<u8> {
-    format!("k.vp.{}", vat.0).into_bytes()
+pub(crate) fn vat_parameters(vat: VatId) -> Key {
+    Builder::new("k.vp.").number(vat.0).key()
 }
 
-pub(crate) fn failed_upgrade(vat: VatId) -> Vec<u8> {
-    format!("k.vf.{}", vat.0).into_bytes()
+pub(crate) fn failed_upgrade(vat: VatId) -> Key {
+    Builder::new("k.vf.").number(vat.0).key()
 }
 
-pub(crate) fn vat_state(vat: VatId) -> Vec<u8> {
-    format!("k.w.{}", vat.0).into_bytes()
+pub(crate) fn vat_state(vat: VatId) -> Key {
+    Builder::new("k.w.").number(vat.0).key()
 }
 
 /// A key of an endpoint's own store: the bytes of a string, in WTF-8 if it has lone surrogates.
-pub(crate) fn vatstore(endpoint: Endpoint, key: impl AsRef<[u8]>) -> Vec<u8> {
-    [format!("k.s.{endpoint}.").as_bytes(), key.as_ref()].concat()
+pub(crate) fn vatstore(endpoint: Endpoint, key: impl AsRef<[u8]>) -> Key {
+    Builder::new("k.s.").endpoint(endpoint).text(".").raw(key.as_ref()).key()
 }
 
-pub(crate) fn static_name(name: &str) -> Vec<u8> {
-    format!("k.n.{name}").into_bytes()
+pub(crate) fn static_name(name: &str) -> Key {
+    Builder::new("k.n.").text(name).key()
 }
 
-pub(crate) fn device_name(name: &str) -> Vec<u8> {
-    format!("k.dn.{name}").into_bytes()
+pub(crate) fn device_name(name: &str) -> Key {
+    Builder::new("k.dn.").text(name).key()
 }
 
-pub(crate) fn subcluster(number: u64) -> Vec<u8> {
-    format!("k.sc.{number:016x}").into_bytes()
+pub(crate) fn subcluster(number: u64) -> Key {
+    Builder::new("k.sc.").hex(number).key()
 }
 
-pub(crate) fn subcluster_of(vat: VatId) -> Vec<u8> {
-    format!("k.scv.{}", vat.0).into_bytes()
+pub(crate) fn subcluster_of(vat: VatId) -> Key {
+    Builder::new("k.scv.").number(vat.0).key()
 }
 
-pub(crate) fn system_subcluster(name: &str) -> Vec<u8> {
-    format!("k.scn.{name}").into_bytes()
+pub(crate) fn system_subcluster(name: &str) -> Key {
+    Builder::new("k.scn.").text(name).key()
 }
 
-pub(crate) fn pending_subcluster(position: u64) -> Vec<u8> {
-    format!("k.scp.{position:016x}").into_bytes()
+pub(crate) fn pending_subcluster(position: u64) -> Key {
+    Builder::new("k.scp.").hex(position).key()
 }
 
-pub(crate) fn io_channel(name: &IoName) -> Vec<u8> {
-    format!("k.io.{:016x}.{}", name.subcluster.0, name.channel).into_bytes()
+pub(crate) fn io_channel(name: &IoName) -> Key {
+    Builder::new("k.io.").hex(name.subcluster.0).text(".").text(&name.channel).key()
 }
 
-pub(crate) fn io_line(name: &IoName, flow: Flow, number: u64) -> Vec<u8> {
+pub(crate) fn io_line(name: &IoName, flow: Flow, number: u64) -> Key {
     let flow = match flow {
         Flow::Input => "ioi",
         Flow::Output => "ioo",
     };
-    format!("k.{flow}.{:016x}.{}.{number:016x}", name.subcluster.0, name.channel).into_bytes()
+    Builder::new("k.")
+        .text(flow)
+        .text(".")
+        .hex(name.subcluster.0)
+        .text(".")
+        .text(&name.channel)
+        .text(".")
+        .hex(number)
+        .key()
 }
 
-pub(crate) fn meter_use(meter: MeterId) -> Vec<u8> {
-    format!("k.mu.{}", meter.0).into_bytes()
+pub(crate) fn meter_use(meter: MeterId) -> Key {
+    Builder::new("k.mu.").number(meter.0).key()
 }
 
-pub(crate) fn meter(meter: MeterId) -> Vec<u8> {
-    format!("k.m.{}", meter.0).into_bytes()
+pub(crate) fn meter(meter: MeterId) -> Key {
+    Builder::new("k.m.").number(meter.0).key()
 }
 
-pub(crate) fn pin(kref: KRef) -> Vec<u8> {
-    format!("k.pin.{kref}").into_bytes()
+pub(crate) fn pin(kref: KRef) -> Key {
+    Builder::new("k.pin.").kref(kref).key()
 }
 
-pub(crate) fn service(name: &str) -> Vec<u8> {
-    format!("k.svc.{name}").into_bytes()
+pub(crate) fn service(name: &str) -> Key {
+    Builder::new("k.svc.").text(name).key()
 }
 
-pub(crate) fn service_object(number: u64) -> Vec<u8> {
-    format!("k.svk.{number}").into_bytes()
+pub(crate) fn service_object(number: u64) -> Key {
+    Builder::new("k.svk.").number(number).key()
 }
 
-pub(crate) fn bundle(id: &str) -> Vec<u8> {
-    format!("k.b.{id}").into_bytes()
+pub(crate) fn bundle(id: &str) -> Key {
+    Builder::new("k.b.").text(id).key()
 }
 
-pub(crate) fn bundle_name(name: &str) -> Vec<u8> {
-    format!("k.bn.{name}").into_bytes()
+pub(crate) fn bundle_name(name: &str) -> Key {
+    Builder::new("k.bn.").text(name).key()
 }
 
-pub(crate) fn remote(remote: RemoteId) -> Vec<u8> {
-    format!("k.r.{}", remote.0).into_bytes()
+pub(crate) fn remote(remote: RemoteId) -> Key {
+    Builder::new("k.r.").number(remote.0).key()
 }
 
-pub(crate) fn remote_address(address: &str) -> Vec<u8> {
-    format!("k.ra.{address}").into_bytes()
+pub(crate) fn remote_address(address: &str) -> Key {
+    Builder::new("k.ra.").text(address).key()
 }
 
-pub(crate) fn outbox(remote: RemoteId, sequence: u64) -> Vec<u8> {
-    format!("k.ro.{remote}.{sequence:016x}").into_bytes()
+pub(crate) fn outbox(remote: RemoteId, sequence: u64) -> Key {
+    Builder::new("k.ro.").id("r", remote.0).text(".").hex(sequence).key()
 }
 
-pub(crate) fn outbox_of(remote: RemoteId) -> Vec<u8> {
-    format!("k.ro.{remote}.").into_bytes()
+pub(crate) fn outbox_of(remote: RemoteId) -> Key {
+    Builder::new("k.ro.").id("r", remote.0).text(".").key()
 }
 
-pub(crate) fn put_off(remote: RemoteId, number: u64) -> Vec<u8> {
-    format!("k.rp.{remote}.{number:016x}").into_bytes()
+pub(crate) fn put_off(remote: RemoteId, number: u64) -> Key {
+    Builder::new("k.rp.").id("r", remote.0).text(".").hex(number).key()
 }
 
-pub(crate) fn settled(remote: RemoteId, rref: &str) -> Vec<u8> {
-    format!("local.k.rr.{remote}.{rref}").into_bytes()
+pub(crate) fn settled(remote: RemoteId, rref: &str) -> Key {
+    Builder::new("local.k.rr.").id("r", remote.0).text(".").text(rref).key()
 }
 
-pub(crate) fn transcript(vat: VatId, position: u64) -> Vec<u8> {
-    format!("local.k.t.{vat}.{position:016x}").into_bytes()
+pub(crate) fn transcript(vat: VatId, position: u64) -> Key {
+    Builder::new("local.k.t.").id("v", vat.0).text(".").hex(position).key()
 }
 
-pub(crate) fn transcript_of(vat: VatId) -> Vec<u8> {
-    format!("local.k.t.{vat}.").into_bytes()
+pub(crate) fn transcript_of(vat: VatId) -> Key {
+    Builder::new("local.k.t.").id("v", vat.0).text(".").key()
 }
 
 /// Returns the vat and the position of a transcript entry. Returns `None` for any other key.
@@ -312,34 +323,34 @@ pub(crate) fn parse_transcript(key: &[u8]) -> Option<(VatId, u64)> {
 
 pub(crate) const DROPPED_HEAPS: &[u8] = b"local.k.hx.";
 
-pub(crate) fn heap(vat: VatId) -> Vec<u8> {
-    format!("local.k.h.{vat}").into_bytes()
+pub(crate) fn heap(vat: VatId) -> Key {
+    Builder::new("local.k.h.").id("v", vat.0).key()
 }
 
-pub(crate) fn heap_page(hash: &Hash) -> Vec<u8> {
-    [b"local.k.hp.", hash.0.as_slice()].concat()
+pub(crate) fn heap_page(hash: &Hash) -> Key {
+    Builder::new("local.k.hp.").raw(&hash.0).key()
 }
 
-pub(crate) fn heap_page_count(hash: &Hash) -> Vec<u8> {
-    [b"local.k.hc.", hash.0.as_slice()].concat()
+pub(crate) fn heap_page_count(hash: &Hash) -> Key {
+    Builder::new("local.k.hc.").raw(&hash.0).key()
 }
 
-pub(crate) fn dropped_heap(number: u64) -> Vec<u8> {
-    format!("local.k.hx.{number:016x}").into_bytes()
+pub(crate) fn dropped_heap(number: u64) -> Key {
+    Builder::new("local.k.hx.").hex(number).key()
 }
 
-pub(crate) fn device_imports(device: crate::ids::DeviceId) -> Vec<u8> {
-    format!("k.di.{}", device.0).into_bytes()
+pub(crate) fn device_imports(device: crate::ids::DeviceId) -> Key {
+    Builder::new("k.di.").number(device.0).key()
 }
 
-pub(crate) fn device(device: crate::ids::DeviceId) -> Vec<u8> {
-    format!("k.dv.{}", device.0).into_bytes()
+pub(crate) fn device(device: crate::ids::DeviceId) -> Key {
+    Builder::new("k.dv.").number(device.0).key()
 }
 
-pub(crate) fn mailbox_ack(peer: &str) -> Vec<u8> {
-    format!("k.mb.a.{}", hex::encode(peer)).into_bytes()
+pub(crate) fn mailbox_ack(peer: &str) -> Key {
+    Builder::new("k.mb.a.").text(&hex::encode(peer)).key()
 }
 
-pub(crate) fn mailbox_message(peer: &str, number: u64) -> Vec<u8> {
-    format!("k.mb.o.{}.{number:016x}", hex::encode(peer)).into_bytes()
+pub(crate) fn mailbox_message(peer: &str, number: u64) -> Key {
+    Builder::new("k.mb.o.").text(&hex::encode(peer)).text(".").hex(number).key()
 }

@@ -20,10 +20,12 @@ pub(crate) mod gc;
 #[allow(clippy::unwrap_used)]
 mod gc_tests;
 pub(crate) mod handle;
+pub(crate) mod held;
 pub(crate) mod io_channel;
 pub(crate) mod io_name;
 pub(crate) mod keeping;
 mod kept;
+pub(crate) mod key;
 pub(crate) mod keys;
 pub(crate) mod loaded_source;
 pub mod meter;

@@ -11,7 +11,12 @@ use crate::{
     capdata::KernelData,
     error::{Result, inconsistent},
     ids::{DeviceId, Endpoint, KRef, VatId},
-    state::{handle::State, keys, rejection::Rejection},
+    state::{
+        handle::State,
+        keys,
+        promise::{number_of, ref_count},
+        rejection::Rejection,
+    },
 };
 
 /// A kernel object: its owner, its reference counts and whether it was revoked.
@@ -209,14 +214,20 @@ impl State<'_> {
 
     pub(crate) fn count_promise(&mut self, kref: KRef, change: i64) -> Result<()> {
         self.count_reads(1);
-        let mut promise = self.promise(kref)?;
-        let count = promise.ref_count.checked_add_signed(change);
-        promise.ref_count =
+        let key = keys::promise(number_of(kref)?);
+        let missing = || inconsistent(format!("{kref} does not exist"));
+        let mut record = self.over.get(&key)?.ok_or_else(missing)?;
+        let before = ref_count(&mut record)
+            .ok_or_else(|| inconsistent(format!("the record of {kref} is damaged")))?;
+        let count = u64::from_le_bytes(*before).checked_add_signed(change);
+        let count =
             count.ok_or_else(|| inconsistent(format!("{kref} has fewer references than zero")))?;
-        if promise.ref_count == 0 {
+        *before = count.to_le_bytes();
+        if count == 0 {
             self.maybe_free.add(kref);
         }
-        self.put_promise(kref, &promise)
+        self.over.set(&key, record);
+        Ok(())
     }
 
     /// Changes both counts of an object. An object that is gone has none.

@@ -44,9 +44,11 @@ impl Place {
     /// Returns the place's key in the state.
     pub fn key(self) -> Vec<u8> {
         match self {
-            Self::Accepted(position) => keys::acceptance(position),
-            Self::Run(position) => keys::run(position),
-            Self::Waiting { promise, position } => keys::promise_message(promise, position),
+            Self::Accepted(position) => keys::acceptance(position).to_vec(),
+            Self::Run(position) => keys::run(position).to_vec(),
+            Self::Waiting { promise, position } => {
+                keys::promise_message(promise, position).to_vec()
+            }
         }
     }
 

@@ -151,7 +151,7 @@ fn subscribers(
 ) -> Result<Vec<Endpoint>> {
     let mut all = pending.listed.clone();
     let prefix = keys::subscribers_of(number);
-    let mut after = prefix.clone();
+    let mut after = prefix.to_vec();
     while pending.has_more
         && let Some((key, _)) = from.next_after(&prefix, &after)?
     {
@@ -166,6 +166,12 @@ fn subscribers(
 pub(crate) fn named(end: &[u8]) -> Result<Endpoint> {
     let text = String::from_utf8_lossy(end);
     Endpoint::parse(&text).ok_or_else(|| inconsistent(format!("{text} is not an endpoint")))
+}
+
+/// Returns the bytes of the reference count in the bytes of a [`PromiseRecord`], whose first field it is. So a change of
+/// the count reads and writes nothing else. Returns `None` if the record is too short.
+pub(crate) fn ref_count(record: &mut [u8]) -> Option<&mut [u8; 8]> {
+    record.first_chunk_mut()
 }
 
 /// The number of a promise.

@@ -82,8 +82,8 @@ impl Overlay for Counting {
         self.memory.rollback();
     }
 
-    fn merge(&mut self) {
-        self.memory.merge();
+    fn merge(&mut self) -> u64 {
+        self.memory.merge()
     }
 
     fn is_written_below(&self, key: &[u8]) -> bool {

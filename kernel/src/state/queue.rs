@@ -32,7 +32,7 @@ impl State<'_> {
         self.put(&keys::acceptance(queues.acceptance.1), &event)?;
         queues.acceptance.1 += 1;
         self.stats.acceptance_queue_length.inc();
-        self.put(keys::QUEUES, &queues)
+        self.put_queues(queues)
     }
 
     /// Takes the next event off the acceptance queue, with the place where it lay.
@@ -62,7 +62,7 @@ impl State<'_> {
         self.over.delete(&key);
         queues.acceptance.0 += 1;
         self.stats.acceptance_queue_length.dec();
-        self.put(keys::QUEUES, &queues)?;
+        self.put_queues(queues)?;
         Ok(Some((event, place)))
     }
 
@@ -71,7 +71,7 @@ impl State<'_> {
         self.put(&keys::run(queues.run.1), &event)?;
         queues.run.1 += 1;
         self.stats.run_queue_length.inc();
-        self.put(keys::QUEUES, &queues)
+        self.put_queues(queues)
     }
 
     pub(crate) fn next_scheduled(&mut self) -> Result<Option<RunQueueEvent>> {
@@ -84,7 +84,7 @@ impl State<'_> {
         self.over.delete(&key);
         queues.run.0 += 1;
         self.stats.run_queue_length.dec();
-        self.put(keys::QUEUES, &queues)?;
+        self.put_queues(queues)?;
         Ok(Some(event))
     }
 
@@ -101,7 +101,17 @@ impl State<'_> {
     }
 
     pub(crate) fn queues(&self) -> Result<Queues> {
-        self.need(keys::QUEUES)
+        if let Some(queues) = self.held.queues.get() {
+            return Ok(queues);
+        }
+        let queues = self.need(keys::QUEUES)?;
+        self.held.queues.set(Some(queues));
+        Ok(queues)
+    }
+
+    fn put_queues(&mut self, queues: Queues) -> Result<()> {
+        self.held.queues.set(Some(queues));
+        self.put(keys::QUEUES, &queues)
     }
 
     /// Queues a message, which then holds its target, its result and its arguments.

@@ -1,5 +1,7 @@
 //! Vats: what each one is, what it has come to, when it is to be reaped.
 
+use std::sync::Arc;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{Computrons, Hash, VatId, store::Read};
 
@@ -149,16 +151,31 @@ pub struct Span {
 }
 
 impl State<'_> {
-    pub(crate) fn vat_config(&self, vat: VatId) -> Result<VatConfig> {
-        self.need(&keys::vat_config(vat))
+    pub(crate) fn vat_config(&self, vat: VatId) -> Result<Arc<VatConfig>> {
+        if let Some(config) = self.held.configs.see(vat, Arc::clone) {
+            return Ok(config);
+        }
+        let config: Arc<VatConfig> = Arc::new(self.need(&keys::vat_config(vat))?);
+        self.held.configs.hold(vat, config.clone());
+        Ok(config)
     }
 
     pub(crate) fn put_vat_config(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
+        self.held.configs.take(vat);
         self.put(&keys::vat_config(vat), config)
     }
 
     pub(crate) fn find_vat(&self, vat: VatId) -> Result<Option<VatState>> {
-        self.get(&keys::vat_state(vat))
+        self.see_vat(vat, VatState::clone)
+    }
+
+    /// Shows `see` the progress of a vat. Returns `None` if there is no such vat.
+    fn see_vat<T>(&self, vat: VatId, see: impl FnOnce(&VatState) -> T) -> Result<Option<T>> {
+        if !self.held.vats.has(vat) {
+            let Some(record) = self.get(&keys::vat_state(vat))? else { return Ok(None) };
+            self.held.vats.hold(vat, record);
+        }
+        Ok(self.held.vats.see(vat, see))
     }
 
     pub(crate) fn vat(&self, vat: VatId) -> Result<VatState> {
@@ -170,23 +187,28 @@ impl State<'_> {
         vat: VatId,
         change: impl FnOnce(&mut VatState),
     ) -> Result<()> {
-        let mut state = self.vat(vat)?;
+        let mut state = match self.held.vats.take(vat) {
+            Some(state) => state,
+            None => self.vat(vat)?,
+        };
         change(&mut state);
-        self.put_vat(vat, &state)
+        self.put_vat(vat, state)
     }
 
-    pub(crate) fn put_vat(&mut self, vat: VatId, state: &VatState) -> Result<()> {
-        self.put(&keys::vat_state(vat), state)
+    pub(crate) fn put_vat(&mut self, vat: VatId, state: VatState) -> Result<()> {
+        self.put(&keys::vat_state(vat), &state)?;
+        self.held.vats.hold(vat, state);
+        Ok(())
     }
 
     /// Returns true if the vat exists and runs.
     pub(crate) fn is_alive(&self, vat: VatId) -> Result<bool> {
-        Ok(self.find_vat(vat)?.is_some_and(|state| state.status == VatStatus::Running))
+        Ok(self.see_vat(vat, |state| state.status == VatStatus::Running)? == Some(true))
     }
 
     /// Returns true if the vat existed and ended.
     pub(crate) fn is_dead(&self, vat: VatId) -> Result<bool> {
-        Ok(self.find_vat(vat)?.is_some_and(|state| state.status != VatStatus::Running))
+        Ok(self.see_vat(vat, |state| state.status == VatStatus::Running)? == Some(false))
     }
 
     /// Records a new vat. The engine is the host's current one.
@@ -217,7 +239,7 @@ impl State<'_> {
             kept: Kept::default(),
             deposit: 0,
         };
-        self.put(&keys::vat_state(vat), &state)
+        self.put_vat(vat, state)
     }
 
     /// Counts a delivery towards bringOutYourDead, and schedules one when it is time.

@@ -470,12 +470,13 @@ fn check_kept(
 ) -> std::result::Result<(), RehearsalError> {
     let prefix = keys::transcript_of(vat);
     let mut after = match start {
-        0 => prefix.clone(),
-        _ => keys::transcript(vat, start - 1),
+        0 => prefix.to_vec(),
+        _ => keys::transcript(vat, start - 1).to_vec(),
     };
     for wanted in start..end {
         let next = state.next_after(&prefix, &after).map_err(KernelPanic::from)?;
-        let Some((key, _)) = next.filter(|(key, _)| *key == keys::transcript(vat, wanted)) else {
+        let Some((key, _)) = next.filter(|(key, _)| key[..] == *keys::transcript(vat, wanted))
+        else {
             return Err(RehearsalError::Pruned { vat, wanted });
         };
         after = key;

@@ -17,7 +17,7 @@ use crate::{
         MAX_VATSTORE_KEY_BYTES, REFERENCE_BYTES,
     },
     state::slog::Event,
-    state::{clist::Use, handle::State, keys, queue::Payer, vat::VatConfig},
+    state::{clist::Use, handle::State, key::Key, keys, queue::Payer, vat::VatConfig},
     vats::syscall_size::{references, result_bytes, syscall_bytes},
 };
 
@@ -306,7 +306,7 @@ impl VatSyscalls<'_, '_> {
         Ok(())
     }
 
-    fn vatstore_key(&self, key: &JsString) -> Translated<Vec<u8>> {
+    fn vatstore_key(&self, key: &JsString) -> Translated<Key> {
         if key.len() > MAX_VATSTORE_KEY_BYTES {
             return vat_fatal(format!("vatstore key of {} bytes is too long", key.len()));
         }

@@ -40,7 +40,7 @@ pub fn mailbox_message_after(
 
 /// Returns the key of a message in the mailbox, for proofs.
 pub fn mailbox_message_key(peer: &str, number: u64) -> Vec<u8> {
-    keys::mailbox_message(peer, number)
+    keys::mailbox_message(peer, number).to_vec()
 }
 
 /// Returns the time of the timer device's next wakeup, in seconds since 1970. Returns `None` if there is

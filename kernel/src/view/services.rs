@@ -27,7 +27,7 @@ pub fn services_after(
     limit: usize,
 ) -> Result<Vec<(String, Service)>> {
     let mut services = Vec::new();
-    let mut at = keys::service(after);
+    let mut at = keys::service(after).to_vec();
     while services.len() < limit
         && let Some((key, value)) = state.next_after(keys::SERVICES, &at)?
     {

@@ -19,7 +19,7 @@ pub fn subcluster(state: &(impl Read + ?Sized), id: SubclusterId) -> Result<Opti
 
 /// Returns the key of a subcluster's record, for proofs.
 pub fn subcluster_key(id: SubclusterId) -> Vec<u8> {
-    keys::subcluster(id.0)
+    keys::subcluster(id.0).to_vec()
 }
 
 /// Returns at most `limit` subclusters with greater numbers than `after`, in the order of their numbers.
@@ -29,7 +29,7 @@ pub fn subclusters_after(
     limit: usize,
 ) -> Result<Vec<Subcluster>> {
     let mut found = Vec::new();
-    let mut position = keys::subcluster(after);
+    let mut position = keys::subcluster(after).to_vec();
     while found.len() < limit
         && let Some((key, value)) = state.next_after(keys::SUBCLUSTERS, &position)?
     {

@@ -57,7 +57,11 @@ impl Committed {
     }
 
     /// Shows `see` the committed value of `key`, which is then cached. A commit that writes the key reads it, too.
-    fn look<T>(&mut self, key: &[u8], see: impl FnOnce(Option<&[u8]>) -> T) -> Result<T, Error> {
+    pub(crate) fn look<T>(
+        &mut self,
+        key: &[u8],
+        see: impl FnOnce(Option<&[u8]>) -> T,
+    ) -> Result<T, Error> {
         if let Some(value) = self.values.get(key) {
             return Ok(see(value.as_deref()));
         }

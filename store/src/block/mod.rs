@@ -6,6 +6,7 @@
 //! Knows `view`. Nothing here writes to disk.
 
 pub(crate) mod committed;
+pub(crate) mod empty;
 pub(crate) mod level;
 pub(crate) mod merge;
 pub(crate) mod overlay;

@@ -12,6 +12,7 @@ use crate::{
     Error, StateView,
     block::{
         committed::Committed,
+        empty::EmptyPrefixes,
         level::Level,
         merge::{Head, Merge},
     },
@@ -33,6 +34,8 @@ pub struct Block {
     committed: RefCell<Committed>,
     /// Key ranges in which the top level shows no key, as far as searches have found out.
     gaps: RefCell<Gaps>,
+    /// Prefixes without keys that were searched last.
+    empty: RefCell<EmptyPrefixes>,
     /// Changes of the proven tree, and the height that they are made at.
     proven: Option<(u64, Vec<Change>)>,
 }
@@ -43,6 +46,7 @@ impl Block {
             levels: vec![Level::default()],
             committed: RefCell::new(Committed::new(state)),
             gaps: RefCell::default(),
+            empty: RefCell::default(),
             proven: None,
         }
     }
@@ -87,6 +91,16 @@ impl Read for Block {
         Ok(self.committed.borrow_mut().get(key)?)
     }
 
+    fn lend(&self, key: &[u8], see: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StoreFault> {
+        for level in self.levels.iter().rev() {
+            if let Some(written) = level.writes.get(key) {
+                see(written.as_deref());
+                return Ok(());
+            }
+        }
+        Ok(self.committed.borrow_mut().look(key, see)?)
+    }
+
     fn value_len(&self, key: &[u8]) -> Result<Option<usize>, StoreFault> {
         for level in self.levels.iter().rev() {
             if let Some(written) = level.writes.get(key) {
@@ -97,7 +111,15 @@ impl Read for Block {
     }
 
     fn next_after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<Entry>, StoreFault> {
-        Ok(self.search(prefix, start(prefix, after))?.0)
+        let is_whole = after == prefix;
+        if is_whole && self.empty.borrow().has(prefix) {
+            return Ok(None);
+        }
+        let found = self.search(prefix, start(prefix, after))?.0;
+        if is_whole && found.is_none() {
+            self.empty.borrow_mut().note(prefix);
+        }
+        Ok(found)
     }
 
     fn blob(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreFault> {
@@ -113,6 +135,7 @@ impl Read for Block {
 impl Overlay for Block {
     fn set(&mut self, key: &[u8], value: Vec<u8>) {
         self.gaps.get_mut().forget(key);
+        self.empty.get_mut().forget(key);
         self.top().write(key, Some(value));
     }
 
@@ -136,6 +159,8 @@ impl Overlay for Block {
     /// Panics if only the block's own level is open, which is a bug of the caller.
     fn rollback(&mut self) {
         assert!(self.levels.len() > 1, "rollback of the block's own level");
+        // Keys that the level had removed are back.
+        *self.empty.get_mut() = EmptyPrefixes::default();
         let gaps = self.gaps.get_mut();
         for (key, value) in self.levels.pop().into_iter().flat_map(|level| level.writes) {
             if value.is_none() {
@@ -147,11 +172,13 @@ impl Overlay for Block {
     /// # Panics
     ///
     /// Panics if only the block's own level is open, which is a bug of the caller.
-    fn merge(&mut self) {
+    fn merge(&mut self) -> u64 {
         assert!(self.levels.len() > 1, "merge of the block's own level");
-        if let Some(level) = self.levels.pop() {
-            self.top().take_over(level);
-        }
+        let Some(level) = self.levels.pop() else { return 0 };
+        let top = self.levels.len() - 1; // never empty
+        let (below, top) = self.levels.split_at_mut(top);
+        let is_new = |key: &[u8]| !below.iter().any(|level| level.writes.contains_key(key));
+        top[0].take_over(level, is_new)
     }
 
     fn is_written_below(&self, key: &[u8]) -> bool {

@@ -31,6 +31,10 @@ use capstan_store::{Block, Options, Store};
 use capstan_vat_host::WasmHost;
 use serde_json::{Value, json};
 
+/// That of `capstan`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const HELP: &str = "\
 Measures the kernel with real vats, and prints tables.
 
