@@ -5,6 +5,7 @@
 mod engine;
 mod error;
 mod faults;
+mod objects;
 mod scripts;
 mod seams;
 
