@@ -180,14 +180,18 @@ const PASS_STYLE: [Seam; 1] = [
 /// No slots need no check.
 const CAPDATA: [Seam; 1] = [
     (
-        r"       const makePostponedHandler = HandledPromise => {\n  /** @type {() => void} */\n  let donePostponing;\n\n  const interlockP = new Promise(resolve => {\n    donePostponing = () => resolve(undefined);\n  });\n\n  const makePostponedOperation",
-        r"       let postponedOperations;\nconst makePostponedOperations = HandledPromise => {\n  const makePostponedOperation",
+        r"  assert(\n    specimen.slots.every(slot => typeof slot === 'string'),\n    'All slots must be strings',\n  );",
+        r"  specimen.slots.length === 0 || assert(\n    specimen.slots.every(slot => typeof slot === 'string'),\n    'All slots must be strings',\n  );",
     ),
 ];
 
 /// The handler of a promise that waits for its resolution makes its functions once, and its promise when it is used. Most
 /// are never used.
-const EVENTUAL_SEND: [Seam; 5] = [
+const EVENTUAL_SEND: [Seam; 6] = [
+    (
+        r"       const makePostponedHandler = HandledPromise => {\n  /** @type {() => void} */\n  let donePostponing;\n\n  const interlockP = new Promise(resolve => {\n    donePostponing = () => resolve(undefined);\n  });\n\n  const makePostponedOperation",
+        r"       let postponedOperations;\nconst makePostponedOperations = HandledPromise => {\n  const makePostponedOperation",
+    ),
     (
         r"      /* console.log(`forwarding ${postponedOperation} ${args[0]}`);*/\n      return new HandledPromise((resolve, reject) => {\n        interlockP\n",
         r"      const { postponing } = this;\n      return new HandledPromise((resolve, reject) => {\n        postponing()\n",
