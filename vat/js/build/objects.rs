@@ -4,7 +4,15 @@ use crate::seams::Seam;
 
 /// Returns the changes of `quickjs.c`.
 pub(crate) fn quickjs() -> impl Iterator<Item = Seam> {
-    KEPT_SHAPES.into_iter().chain(FUNCTION_SHAPE).chain(FIELDS).chain(SAME_STRING).chain(HARDEN)
+    KEPT_SHAPES
+        .into_iter()
+        .chain(FUNCTION_SHAPE)
+        .chain(FIELDS)
+        .chain(SAME_STRING)
+        .chain(HARDEN)
+        .chain(GETTERS)
+        .chain(SCOPES)
+        .chain(UNINITIALIZED)
 }
 
 /// Shapes that outlive their last object. See `worker/kept_shapes.h`.
@@ -99,3 +107,62 @@ const HARDEN: [Seam; 3] = [
         "#include \"ordinary.h\"\n\nint JS_FreezeObject(JSContext *ctx, JSValueConst obj)\n{",
     ),
 ];
+
+/// Getters that return a variable and do nothing else, which are not called. SES gives many properties of the intrinsics
+/// one.
+const GETTERS: [Seam; 2] = [
+    (
+        "static JSValue JS_GetPropertyInternal(JSContext *ctx, JSValueConst obj,\n                                      \
+         JSAtom prop, JSValueConst this_obj,\n                                      bool throw_ref_error)\n{\n",
+        "static bool js_is_plain_getter(JSObject *p, JSValue *value)\n{\n    \
+         JSFunctionBytecode *b;\n    \
+         if (p->class_id != JS_CLASS_BYTECODE_FUNCTION)\n        return false;\n    \
+         b = p->u.func.function_bytecode;\n    \
+         if (b->byte_code_len != 2 || b->byte_code_buf[1] != OP_return ||\n        \
+         b->byte_code_buf[0] < OP_get_var_ref0 || b->byte_code_buf[0] > OP_get_var_ref3)\n        \
+         return false;\n    \
+         *value = js_dup(*p->u.func.var_refs[b->byte_code_buf[0] - OP_get_var_ref0]->pvalue);\n    \
+         return true;\n}\n\n\
+         static JSValue JS_GetPropertyInternal(JSContext *ctx, JSValueConst obj,\n                                      \
+         JSAtom prop, JSValueConst this_obj,\n                                      bool throw_ref_error)\n{\n    \
+         JSValue plain;\n",
+    ),
+    (
+        "                        JSValue func = JS_MKPTR(JS_TAG_OBJECT, pr->u.getset.getter);\n                        \
+         /* Note: the field could be removed in the getter */\n                        \
+         func = js_dup(func);\n                        \
+         return JS_CallFree(ctx, func, this_obj, 0, NULL);",
+        "                        JSValue func = JS_MKPTR(JS_TAG_OBJECT, pr->u.getset.getter);\n                        \
+         if (js_is_plain_getter(pr->u.getset.getter, &plain))\n                            return plain;\n                        \
+         /* Note: the field could be removed in the getter */\n                        \
+         func = js_dup(func);\n                        \
+         return JS_CallFree(ctx, func, this_obj, 0, NULL);",
+    ),
+];
+
+/// Objects of `with` that lack a name, which are most. Compartments look up each global in four of them.
+const SCOPES: [Seam; 2] = [
+    (
+        "                obj = sp[-1];\n                ret = JS_HasProperty(ctx, obj, atom);\n",
+        "                obj = sp[-1];\n                \
+         ret = js_surely_lacks(obj, atom) ? 0 : JS_HasProperty(ctx, obj, atom);\n",
+    ),
+    (
+        "static no_inline int js_strict_eq_slow(JSContext *ctx, JSValue *sp,\n",
+        "static bool js_surely_lacks(JSValueConst object, JSAtom prop)\n{\n    JSObject *p;\n    \
+         if (JS_VALUE_GET_TAG(object) != JS_TAG_OBJECT)\n        return false;\n    \
+         for (p = JS_VALUE_GET_OBJ(object); p; p = p->shape->proto) {\n        \
+         if (p->is_exotic || find_own_property1(p, prop))\n            return false;\n    }\n    \
+         return true;\n}\n\n\
+         static no_inline int js_strict_eq_slow(JSContext *ctx, JSValue *sp,\n",
+    ),
+];
+
+/// Variables that are not initialized yet. Functions begin with a row of them.
+const UNINITIALIZED: [Seam; 1] = [(
+    "                idx = get_u16(pc);\n                pc += 2;\n                \
+     set_value(ctx, &var_buf[idx], JS_UNINITIALIZED);\n",
+    "                for (;;) {\n                    idx = get_u16(pc);\n                    pc += 2;\n                    \
+     set_value(ctx, &var_buf[idx], JS_UNINITIALIZED);\n                    \
+     if (*pc != OP_set_loc_uninitialized)\n                        break;\n                    pc++;\n                }\n",
+)];
