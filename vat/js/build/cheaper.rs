@@ -22,12 +22,10 @@ pub(crate) fn lockdown() -> impl Iterator<Item = Seam> {
 }
 
 /// The module `@endo/errors` calls the global `assert` only where a check fails.
-const ASSERT: [Seam; 1] = [
-    (
-        r"const assert = (value, optDetails, errContructor, options) =>\n  globalAssert(value, optDetails, errContructor, options);",
-        r"const assert = (value, optDetails, errContructor, options) => {\n  value || globalAssert(value, optDetails, errContructor, options);\n};",
-    ),
-];
+const ASSERT: [Seam; 1] = [(
+    r"const assert = (value, optDetails, errContructor, options) =>\n  globalAssert(value, optDetails, errContructor, options);",
+    r"const assert = (value, optDetails, errContructor, options) => {\n  value || globalAssert(value, optDetails, errContructor, options);\n};",
+)];
 
 /// References are parsed without a list of their parts.
 const REFERENCES: [Seam; 2] = [
@@ -79,10 +77,7 @@ const DEBUG: [Seam; 9] = [
         r"lsdebug(`ls.thenHandler fired`, value);",
         r"enableLSDebug && lsdebug(`ls.thenHandler fired`, value);",
     ),
-    (
-        r"lsdebug(\n      `ls.qm send(",
-        r"enableLSDebug && lsdebug(\n      `ls.qm send(",
-    ),
+    (r"lsdebug(\n      `ls.qm send(", r"enableLSDebug && lsdebug(\n      `ls.qm send("),
     (
         r"lsdebug(\n      `ls[${forVatID}].dispatch.deliver",
         r"enableLSDebug && lsdebug(\n      `ls[${forVatID}].dispatch.deliver",
@@ -103,10 +98,7 @@ const WORDS: [Seam; 6] = [
         r"      workerLog(' ... syscall result:', result);\n      insistVatSyscallResult(result);\n      return result;",
         r"      return result;",
     ),
-    (
-        r"      workerLog('doSyscall', vatSyscallObject);\n",
-        r"",
-    ),
+    (r"      workerLog('doSyscall', vatSyscallObject);\n", r""),
     (
         r"    const vsr = r;\n    insistVatSyscallResult(vsr);\n    const [type, ...rest] = vsr;\n    switch (type) {\n      case 'ok': {\n        const [data] = rest;\n        return data;\n      }\n      case 'error': {\n        const [err] = rest;\n        throw",
         r"    const vsr = r;\n    const type = vsr[0];\n    switch (type) {\n      case 'ok': {\n        return vsr[1];\n      }\n      case 'error': {\n        const err = vsr[1];\n        throw",
@@ -135,10 +127,7 @@ const METER: [Seam; 2] = [
 
 /// A body is decoded in one format, and what only the decoder sees is not hardened.
 const MARSHAL: [Seam; 8] = [
-    (
-        r"  const makeFullRevive = slots => {",
-        r"  const makeFullRevive = (slots, isSmallcaps) => {",
-    ),
+    (r"  const makeFullRevive = slots => {", r"  const makeFullRevive = (slots, isSmallcaps) => {"),
     (
         r"    const reviveFromCapData = makeDecodeFromCapData({",
         r"    const reviveFromCapData = !isSmallcaps && makeDecodeFromCapData({",
@@ -159,31 +148,21 @@ const MARSHAL: [Seam; 8] = [
         r"    if (body.charAt(0) === '#') {\n      const smallcapsBody = body.slice(1);\n      const encoding = harden(JSON.parse(smallcapsBody));",
         r"    if (isSmallcaps) {\n      const smallcapsBody = body.slice(1);\n      const encoding = JSON.parse(smallcapsBody);",
     ),
-    (
-        r"return harden({ index, repeat: true });",
-        r"return { index, repeat: true };",
-    ),
-    (
-        r"return harden({ index, repeat: false });",
-        r"return { index, repeat: false };",
-    ),
+    (r"return harden({ index, repeat: true });", r"return { index, repeat: true };"),
+    (r"return harden({ index, repeat: false });", r"return { index, repeat: false };"),
 ];
 
 /// Styles that are known without a look inside the value.
-const PASS_STYLE: [Seam; 1] = [
-    (
-        r"  const passStyleOf = passable => {\n    /* Even when",
-        r"  const passStyleOf = passable => {\n    if (!isPrimitive(passable)) {\n      const style = passStyleMemo.get(passable);\n      if (style) {\n        return style;\n      }\n    } else if (passable === null) {\n      return 'null';\n    } else if (typeof passable !== 'string' && typeof passable !== 'symbol') {\n      return typeof passable;\n    }\n    /* Even when",
-    ),
-];
+const PASS_STYLE: [Seam; 1] = [(
+    r"  const passStyleOf = passable => {\n    /* Even when",
+    r"  const passStyleOf = passable => {\n    if (!isPrimitive(passable)) {\n      const style = passStyleMemo.get(passable);\n      if (style) {\n        return style;\n      }\n    } else if (passable === null) {\n      return 'null';\n    } else if (typeof passable !== 'string' && typeof passable !== 'symbol') {\n      return typeof passable;\n    }\n    /* Even when",
+)];
 
 /// No slots need no check.
-const CAPDATA: [Seam; 1] = [
-    (
-        r"  assert(\n    specimen.slots.every(slot => typeof slot === 'string'),\n    'All slots must be strings',\n  );",
-        r"  specimen.slots.length === 0 || assert(\n    specimen.slots.every(slot => typeof slot === 'string'),\n    'All slots must be strings',\n  );",
-    ),
-];
+const CAPDATA: [Seam; 1] = [(
+    r"  assert(\n    specimen.slots.every(slot => typeof slot === 'string'),\n    'All slots must be strings',\n  );",
+    r"  specimen.slots.length === 0 || assert(\n    specimen.slots.every(slot => typeof slot === 'string'),\n    'All slots must be strings',\n  );",
+)];
 
 /// The handler of a promise that waits for its resolution makes its functions once, and its promise when it is used. Most
 /// are never used.

@@ -101,7 +101,10 @@ const HARDEN: [Seam; 3] = [
         "    uint8_t is_HTMLDDA : 1; /* specific annex B IsHtmlDDA behavior */\n    \
          uint8_t is_hardened : 1;\n    uint16_t class_id;",
     ),
-    ("    p->is_prototype = 0;\n    p->first_weak_ref", "    p->is_prototype = 0;\n    p->is_hardened = 0;\n    p->first_weak_ref"),
+    (
+        "    p->is_prototype = 0;\n    p->first_weak_ref",
+        "    p->is_prototype = 0;\n    p->is_hardened = 0;\n    p->first_weak_ref",
+    ),
     (
         "int JS_FreezeObject(JSContext *ctx, JSValueConst obj)\n{",
         "#include \"ordinary.h\"\n\nint JS_FreezeObject(JSContext *ctx, JSValueConst obj)\n{",
