@@ -336,6 +336,9 @@ impl VatHost for WasmHost {
         if rests {
             let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
             self.shared.after(&mut running, delivery, workers.values())?;
+            if running.worker.encoding() == Encoding::Json {
+                self.shared.used(&mut running, workers.values_mut())?;
+            }
             workers.insert(vat, running);
         }
         let computrons = rests.then(|| Computrons(cost::computrons(run.points)));

@@ -49,17 +49,37 @@ fn a_vat_costs_only_the_pages_that_it_wrote_to() {
         }
     }
     let after_many = anonymous_memory();
+    for vat in 0..VATS {
+        for round in 0..8 {
+            host.deliver(VatId(vat), &send("increment", "[]", 80 + round), LIMIT, &mut kernel)
+                .unwrap();
+        }
+    }
+    let busy = anonymous_memory();
+    let hashes: Vec<_> = (0..VATS).map(|vat| host.heap(VatId(vat)).unwrap()).collect();
+    // More than 64 deliveries for the last vat to be idle, and sixteen for each vat to be trimmed.
+    for round in 0..64 + 17 * VATS {
+        host.deliver(VatId(1_000), &send("increment", "[]", 60 + round), LIMIT, &mut kernel)
+            .unwrap();
+    }
+    let idle = anonymous_memory();
+    let after: Vec<_> = (0..VATS).map(|vat| host.heap(VatId(vat)).unwrap()).collect();
+    assert_eq!(hashes, after, "trimming changed the heap of a vat");
     let (_, image_bytes) = host.heap(VatId(1)).unwrap();
     let each = |to: usize, from: usize| to.saturating_sub(from) / VATS as usize;
     println!(
         "of {image_bytes} bytes, a vat owns: with its bundle {}, started {}, after a collection {}, \
-         after sixteen more {}",
+         after sixteen more {}, busy {}, idle {}",
         each(with_bundle, before),
         each(after_start, before),
         each(after_collection, before),
         each(after_many, before),
+        each(busy, before),
+        each(idle, before),
     );
     // Upper bound for a vat's memory above the pages that it shares.
     assert!(each(after_start, before) <= 2 << 20);
     assert!(each(after_collection, before) <= 2 << 20);
+    assert!(each(idle, before) < each(busy, before));
+    assert!(each(idle, before) <= 3 << 18);
 }

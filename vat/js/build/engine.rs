@@ -23,14 +23,17 @@ pub(crate) const LLVM_MAJOR: &str = "22";
 
 /// Our sources, below `worker/`.
 const WORKER_SOURCES: [&str; 5] = ["worker.c", "globals.c", "codec.c", "harden.c", "rejections.c"];
-const WORKER_HEADERS: [&str; 10] = [
+const WORKER_HEADERS: [&str; 13] = [
     "callee.h",
     "codec.h",
     "collector.h",
     "globals.h",
     "harden.h",
     "host.h",
+    "kept_shapes.h",
     "lookahead.h",
+    "ordinary.h",
+    "ordinary_object.h",
     "rejections.h",
     "source_name.h",
     "stack_limit.h",

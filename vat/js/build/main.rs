@@ -2,9 +2,11 @@
 //! scripts that boot it. If something is missing, it stops with a message that says what to
 //! install.
 
+mod cheaper;
 mod engine;
 mod error;
 mod faults;
+mod objects;
 mod scripts;
 mod seams;
 

@@ -9,6 +9,7 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 use crate::{
+    cheaper,
     error::BuildError,
     package_dir,
     seams::{self, Seam},
@@ -134,6 +135,11 @@ pub(crate) fn build() -> Result<(), BuildError> {
         let path = modules.join(path);
         println!("cargo::rerun-if-changed={}", path.display());
         let script = seams::apply(seams, script(&path, sha256)?, &output)?;
+        let cheaper: Vec<Seam> = match output {
+            "lockdown.js" => cheaper::lockdown().collect(),
+            _ => cheaper::supervisor().collect(),
+        };
+        let script = seams::apply(&cheaper, script, &output)?;
         write_output(output, script.as_bytes())?;
     }
     Ok(())

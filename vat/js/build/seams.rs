@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::{error::BuildError, faults};
+use crate::{error::BuildError, faults, objects};
 
 /// Text that occurs exactly once in a source, and its replacement.
 pub(crate) type Seam = (&'static str, &'static str);
@@ -17,6 +17,7 @@ pub(crate) fn of(source: &str) -> Vec<Seam> {
             .chain(SOURCE_NAMES)
             .chain(CALLEES)
             .chain(faults::quickjs())
+            .chain(objects::quickjs())
             .collect(),
         "quickjs/dtoa.c" => faults::DTOA.to_vec(),
         "quickjs/libregexp.c" => faults::REGEXP.into_iter().chain(faults::REGEXP_STRINGS).collect(),

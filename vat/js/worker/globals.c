@@ -210,7 +210,6 @@ static void define(JSContext *ctx, JSValue object, const definition *list, size_
 }
 
 void globals_define(JSContext *ctx) {
-  harden_start(ctx);
   JSValue global = JS_GetGlobalObject(ctx);
   define(ctx, global, GLOBALS, sizeof GLOBALS / sizeof *GLOBALS);
   JSValue natives = JS_NewObject(ctx);

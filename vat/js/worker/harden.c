@@ -1,6 +1,6 @@
 // A native form of `makeHardener` of npm `ses`. It does the same in the same order, so that proxies see the same.
 // Objects are visited in the order in which they were found. Each is frozen before its properties are read. Nothing
-// counts as hardened before all of it is.
+// counts as hardened before all of it is. Ordinary objects are frozen and read without lists of their names.
 #include "harden.h"
 
 #include <math.h>
@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The objects that were hardened, and the set's methods.
-static JSValue hardened, weakset_has, weakset_add;
+#include "ordinary_object.h"
 
 // The objects of one call in the order in which they were found, each held, and a table to find them by.
 typedef struct {
@@ -22,25 +21,6 @@ typedef struct {
 } found;
 
 enum { SMALL = 16 };
-
-void harden_start(JSContext *ctx) {
-  JSValue global = JS_GetGlobalObject(ctx);
-  JSValue weakset = JS_GetPropertyStr(ctx, global, "WeakSet");
-  JSValue prototype = JS_GetPropertyStr(ctx, weakset, "prototype");
-  hardened = JS_CallConstructor(ctx, weakset, 0, NULL);
-  weakset_has = JS_GetPropertyStr(ctx, prototype, "has");
-  weakset_add = JS_GetPropertyStr(ctx, prototype, "add");
-  JS_FreeValue(ctx, prototype);
-  JS_FreeValue(ctx, weakset);
-  JS_FreeValue(ctx, global);
-}
-
-// Returns 1 or 0, or -1 after throwing.
-static int is_hardened(JSContext *ctx, JSValueConst object) {
-  JSValue answer = JS_Call(ctx, weakset_has, hardened, 1, &object);
-  if (JS_IsException(answer)) return -1;
-  return JS_ToBool(ctx, answer);
-}
 
 // Returns the place of `object` in the table, or the free place where it belongs.
 static uint32_t place(const found *found, const void *object) {
@@ -76,9 +56,7 @@ static int make_table(JSContext *ctx, found *found) {
 
 // Notes `value` if it is an object that is neither hardened nor noted. Returns -1 after throwing.
 static int enqueue(JSContext *ctx, found *found, JSValueConst value) {
-  if (!JS_IsObject(value) || is_found(found, value)) return 0;
-  int known = is_hardened(ctx, value);
-  if (known) return known < 0 ? -1 : 0;
+  if (!JS_IsObject(value) || JS_IsHardened(value) || is_found(found, value)) return 0;
   if (found->count == found->capacity) {
     uint32_t capacity = found->capacity ? found->capacity * 2 : SMALL;
     JSValue *larger = js_realloc(ctx, found->objects, capacity * sizeof *larger);
@@ -197,19 +175,25 @@ static int traverse(JSContext *ctx, found *found, JSValueConst object) {
   return result ? -1 : 0;
 }
 
+static int visit(JSContext *ctx, void *opaque, JSValueConst value) { return enqueue(ctx, opaque, value); }
+
+// Freezes an object, and notes the objects that it refers to. Returns -1 after throwing.
+static int freeze_one(JSContext *ctx, found *found, JSValueConst object) {
+  int frozen = JS_FreezeOrdinary(ctx, object);
+  if (frozen > 0) return JS_VisitOrdinary(ctx, object, visit, found);
+  if (frozen == 0) {
+    frozen = JS_GetTypedArrayType(object) >= 0 ? freeze_typed_array(ctx, object)
+                                               : JS_FreezeObject(ctx, object);
+  }
+  return frozen < 0 ? -1 : traverse(ctx, found, object);
+}
+
 // Freezes all objects that were found, which finds more. Returns -1 after throwing.
 static int freeze_all(JSContext *ctx, found *found) {
   for (uint32_t i = 0; i < found->count; i++) {
-    JSValue object = found->objects[i];
-    int frozen = JS_GetTypedArrayType(object) >= 0 ? freeze_typed_array(ctx, object)
-                                                   : JS_FreezeObject(ctx, object);
-    if (frozen < 0 || traverse(ctx, found, object)) return -1;
+    if (freeze_one(ctx, found, found->objects[i])) return -1;
   }
-  for (uint32_t i = 0; i < found->count; i++) {
-    JSValue added = JS_Call(ctx, weakset_add, hardened, 1, (JSValueConst *)&found->objects[i]);
-    if (JS_IsException(added)) return -1;
-    JS_FreeValue(ctx, added);
-  }
+  for (uint32_t i = 0; i < found->count; i++) JS_SetHardened(found->objects[i]);
   return 0;
 }
 

@@ -35,13 +35,15 @@ pub(crate) struct Running {
     bundle: Option<(BundleKey, Arc<BaseMemory>)>,
     /// Is true if it has collected garbage.
     has_collected: bool,
+    /// The host's delivery at which it was used last, as [`Shared::used`] counts them. `None` once it was trimmed.
+    last_used: Option<u64>,
 }
 
 impl Running {
     /// Wraps a worker that was just started. `bundle` is what a JavaScript vat runs, with the result of
     /// [`Load::origin`].
     pub(crate) fn new(worker: Worker, bundle: Option<(BundleKey, Arc<BaseMemory>)>) -> Self {
-        Self { worker, bundle, has_collected: false }
+        Self { worker, bundle, has_collected: false, last_used: None }
     }
 
     /// Wraps a worker with the heap of a snapshot. Garbage is collected before every snapshot.
@@ -94,7 +96,15 @@ pub(crate) struct Shared {
     loads: VecDeque<((BundleKey, WorkerOptions), Load)>,
     /// Images for vats that have collected garbage. Each is kept as long as a vat uses it.
     bases: BTreeMap<BundleKey, Weak<BaseMemory>>,
+    /// Number of deliveries to JavaScript vats.
+    deliveries: u64,
 }
+
+/// Number of deliveries to JavaScript vats after which a vat that had none of them is idle.
+const IDLE_DELIVERIES: u64 = 64;
+
+/// Number of deliveries in which one idle vat is trimmed. Trimming takes about as long as a delivery.
+const TRIM_INTERVAL: u64 = 16;
 
 impl Shared {
     /// Returns the result of loading a bundle. Returns `None` if it was not tried.
@@ -151,6 +161,28 @@ impl Shared {
             false => self.share(running, others),
         };
         settle(done)
+    }
+
+    /// Notes a delivery to the JavaScript vat `running`. Every [`TRIM_INTERVAL`] of them, the one of `others` that is idle
+    /// for longest gives back the pages that it wrote to and that are as before.
+    ///
+    /// Half of the pages that a delivery writes to are, since most of it is counting of references. The error means
+    /// that the worker cannot go on.
+    pub(crate) fn used<'w>(
+        &mut self,
+        running: &mut Running,
+        others: impl Iterator<Item = &'w mut Running>,
+    ) -> Result<(), HostFault> {
+        self.deliveries += 1;
+        running.last_used = Some(self.deliveries);
+        if !self.deliveries.is_multiple_of(TRIM_INTERVAL) {
+            return Ok(());
+        }
+        let is_idle = |last_used: u64| last_used + IDLE_DELIVERIES <= self.deliveries;
+        let idle = others.filter(|other| other.last_used.is_some_and(is_idle));
+        let Some(longest) = idle.min_by_key(|other| other.last_used) else { return Ok(()) };
+        longest.last_used = None;
+        settle(longest.worker.trim())
     }
 
     /// Shares the memory of `running` with `others` after it was restored from a snapshot. They are
