@@ -124,11 +124,15 @@ func paysByMultisig(c chain) {
 	key := kmultisig.NewLegacyAminoPubKey(2, members)
 	treasury := must(must(c.keys.SaveMultisig("treasury", key)).GetAddress())
 	c.wait(c.broadcast(c.context, c.factory(c.context, "alice"), "alice", send(c.address("alice"), treasury, 3_000_000)))
-	for sequence, signers := range [][]string{{"alice", "carol"}, {"bob", "carol"}} {
+	var first uint64
+	for number, signers := range [][]string{{"alice", "carol"}, {"bob", "carol"}} {
 		factory := c.factory(c.context, "treasury").WithSignMode(signingtypes.SignMode_SIGN_MODE_LEGACY_AMINO_JSON)
 		ctx := c.context.WithFromAddress(treasury).WithFromName("treasury")
 		factory = must(factory.Prepare(ctx))
-		check(factory.Sequence() == uint64(sequence), factory.Sequence())
+		if number == 0 {
+			first = factory.Sequence()
+		}
+		check(factory.Sequence() == first+uint64(number), factory.Sequence())
 		_, gas, err := clienttx.CalculateGas(ctx, factory, send(treasury, c.address("bob"), 5))
 		check(err == nil, err)
 		factory = factory.WithGas(gas)
@@ -160,7 +164,8 @@ func findsTransactions(c chain) {
 	one := must(service.GetTx(context.Background(), &tx.GetTxRequest{Hash: response.TxHash}))
 	check(one.TxResponse.Height == response.Height && one.TxResponse.GasUsed == response.GasUsed, one)
 	check(one.Tx.Body.Memo == "from <Tom & Jerry>", one.Tx)
-	messages := must(one.Tx.GetMsgs(), nil)
+	check(one.Tx.UnpackInterfaces(c.context.InterfaceRegistry) == nil, one.Tx)
+	messages := one.Tx.GetMsgs()
 	check(messages[0].(*banktypes.MsgSend).Amount.Equal(coins(2)), messages)
 	events := must(service.GetTxsEvent(context.Background(), &tx.GetTxsEventRequest{Query: sender, Limit: 10}))
 	check(events.Total == 1 && events.TxResponses[0].TxHash == response.TxHash, events)
@@ -224,8 +229,23 @@ func refusals(c chain) {
 	_, _, err = clienttx.CalculateGas(ctx, factory, banktypes.NewMsgMultiSend(banktypes.Input{Address: alice.String(), Coins: coins(1)}, nil))
 	check(err != nil && strings.Contains(err.Error(), "MsgMultiSend"), err)
 	poor := factory.WithGas(10).WithGasPrices("").WithFees("500000" + denom)
-	builder := must(poor.BuildUnsignedTx(send(alice, alice, 1)))
-	check(clienttx.Sign(context.Background(), poor, "alice", builder, true) == nil)
-	response := must(c.context.BroadcastTx(must(c.context.TxConfig.TxEncoder()(builder.GetTx()))))
-	check(response.Codespace == sdkerrors.RootCodespace && response.Code == sdkerrors.ErrOutOfGas.ABCICode(), response)
+	response := c.broadcastSigned(poor, "alice", send(alice, alice, 1))
+	check(response.Codespace == "capstan" && strings.Contains(response.RawLog, "out of gas"), response)
+	stale := factory.WithGas(100_000).WithSequence(factory.Sequence() + 7)
+	response = c.broadcastSigned(stale, "alice", send(alice, alice, 1))
+	check(strings.Contains(response.RawLog, "account sequence mismatch"), response)
+	// The SDK tells from the node's text that a transaction is known already.
+	good := factory.WithGas(100_000)
+	response = c.broadcastSigned(good, "alice", send(alice, alice, 1))
+	check(response.Code == 0, response)
+	again := c.broadcastSigned(good, "alice", send(alice, alice, 1))
+	check(again.Codespace == sdkerrors.RootCodespace && again.Code == sdkerrors.ErrTxInMempoolCache.ABCICode(), again)
+	c.wait(response.TxHash)
+}
+
+// broadcastSigned signs with the terms of a factory as they are.
+func (c chain) broadcastSigned(factory clienttx.Factory, from string, msgs ...sdk.Msg) *sdk.TxResponse {
+	builder := must(factory.BuildUnsignedTx(msgs...))
+	check(clienttx.Sign(context.Background(), factory, from, builder, true) == nil, from)
+	return must(c.context.BroadcastTx(must(c.context.TxConfig.TxEncoder()(builder.GetTx()))))
 }
