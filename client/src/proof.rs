@@ -1,6 +1,5 @@
 //! Proven records: their values, verified under the app hash in a block's header.
 
-use base64::Engine as _;
 use ics23::{
     CommitmentProof, HostFunctionsManager, ProofSpec, commitment_proof::Proof, iavl_spec,
     tendermint_spec, verify_membership, verify_non_membership,
@@ -143,8 +142,8 @@ impl Client {
 
     /// Returns the height of the node's header with a hash, if it has one.
     fn height_of(&self, hash: &Hash) -> Option<u64> {
-        let hash = base64::engine::general_purpose::STANDARD.encode(hash.as_bytes());
-        let found = self.call_json("header_by_hash", serde_json::json!({"hash": hash})).ok()?;
+        let params = serde_json::json!({"hash": hash.to_string()});
+        let found = self.call_json("header_by_hash", params).ok()?;
         found["header"]["height"].as_str()?.parse().ok()
     }
 }

@@ -169,7 +169,12 @@ func (c chain) wait(hash string) *sdk.TxResponse {
 			log.Fatal("no event of ", hash)
 		}
 	}
-	response := must(authtx.QueryTx(c.context, hash))
+	// CometBFT tells of a transaction before its index has it.
+	response, err := authtx.QueryTx(c.context, hash)
+	for ; err != nil && ctx.Err() == nil; response, err = authtx.QueryTx(c.context, hash) {
+		time.Sleep(100 * time.Millisecond)
+	}
+	check(err == nil, err)
 	check(response.Code == 0, response.RawLog)
 	check(response.GasUsed > 0 && response.GasUsed <= response.GasWanted, response.GasUsed, " of ", response.GasWanted)
 	return response
