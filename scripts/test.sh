@@ -7,9 +7,9 @@ section() { printf '\n== %s (after %d s)\n' "$1" "$SECONDS"; }
 
 section "build"
 cargo test --workspace --no-run
-# A light client, which one of the tests runs.
+# A light client and a client of the Cosmos SDK, which tests run.
 command -v go > /dev/null || { echo "test: Go 1.23 or newer is missing (Debian and Ubuntu: apt-get install golang; or go.dev)" >&2; exit 1; }
-(cd tests/clients/go && go build -o /dev/null .)
+(cd tests/clients/go && go build -o /dev/null . && go build -o /dev/null ./sdk)
 echo "JavaScript worker: sha256 $(cat vat/js/worker.sha256)"
 
 section "tests"

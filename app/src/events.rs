@@ -41,6 +41,7 @@ pub const EVENTS: &[(&str, &[&str])] = &[
     ("upload.failed", &["upload_id", "submitter"]),
     ("validator.misbehaved", &["address", "kind", "height", "removed"]),
     ("vat.created", &["vat_id", "name", "bundle_id"]),
+    ("vat.introduced", &["vat_id", "account", "tx_hash", "message_index", "subcluster_id"]),
     ("vat.terminated", &["vat_id", "kind", "failure", "reason"]),
     ("vat.upgrade_failed", &["vat_id", "bundle_id", "cause"]),
     ("vat.upgraded", &["vat_id", "incarnation", "bundle_id"]),

@@ -64,7 +64,7 @@ struct Common {
     #[arg(long, global = true)]
     json: bool,
     /// Directory of chain state and keys. Every relative path starts where you stand, and a path in a file beside that
-    /// file [default: $CAPSTAN_HOME, or ~/.capstan].
+    /// file [default: $CAPSTAN_HOME, or ~/.capstan; for `localnet` $CAPSTAN_LOCALNET, or ~/.capstan-localnet].
     #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
 }

@@ -213,15 +213,32 @@ enum Action {
 impl NodeArgs {
     /// Creates a [`Client`] of the node.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        let named = self
-            .node
-            .clone()
-            .or_else(|| std::env::var("CAPSTAN_NODE").ok().filter(|url| !url.is_empty()));
-        let client = Client::new(named.as_deref().unwrap_or("http://127.0.0.1:26657"));
+        let client = Client::new(&self.url());
         match &self.node {
             Some(url) => client.with_context(|| flag("--node", url)),
             None => Ok(client?),
         }
+    }
+
+    /// Returns the URL of the node.
+    fn url(&self) -> String {
+        let named = || std::env::var("CAPSTAN_NODE").ok().filter(|url| !url.is_empty());
+        let named = self.node.clone().or_else(named);
+        named.unwrap_or_else(|| "http://127.0.0.1:26657".to_owned())
+    }
+
+    /// Returns whether the node is on this machine.
+    fn is_local(&self) -> bool {
+        let url = self.url();
+        let authority = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        let authority = authority.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let host = match host.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => host.split(':').next().unwrap_or_default(),
+        };
+        let address = host.parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 }
 
@@ -323,8 +340,8 @@ struct Sender {
 impl Sender {
     fn create_vat(&self, vat: &CreateVat) -> anyhow::Result<()> {
         let wait = "waiting for the vat to be created";
-        let created =
-            during(wait, || self.wallet.create_vat(vat)).map_err(|error| match error {
+        let (created, result) =
+            during(wait, || self.wallet.create_vat_told(vat)).map_err(|error| match error {
                 ClientError::NotCreated { status, value } => {
                     let none: [&str; 0] = [];
                     anyhow!(
@@ -339,6 +356,9 @@ impl Sender {
             "root": created.root,
             "admin": created.admin,
             "meter": created.meter,
+            "tx_hash": result.hash,
+            "height": result.height,
+            "settled_height": result.settled_height,
         }));
         self.warn_of_small_meter(&created.vat_id)
     }
@@ -352,7 +372,7 @@ impl Sender {
         let funded = during(BLOCK, || self.wallet.fund_meter(meter, computrons))?;
         self.output.record(&json!({
             "meter": meter,
-            "remaining": funded.remaining,
+            "remaining": funded.remaining.to_string(),
             "tx_hash": funded.outcome.hash,
             "height": funded.outcome.height,
         }));
@@ -458,3 +478,30 @@ begins with @ gets a second @.
 The answer is printed in the same notation. With --json: status (fulfilled or rejected), value (where 7n is
 {\"@bigint\":\"7\"}, @ro-51 a string, and undefined null), slots (the references in it), body (the value as it is on the
 chain). A rejection ends with exit code 1.";
+
+#[cfg(test)]
+mod tests {
+    use super::NodeArgs;
+
+    #[test]
+    fn a_node_on_this_machine_is_told_from_others() {
+        let is_local = |url: &str| NodeArgs { node: Some(url.to_owned()) }.is_local();
+        for url in
+            ["http://127.0.0.1:26657", "http://localhost", "http://[::1]:5/", "http://127.9.9.9"]
+        {
+            assert!(is_local(url), "{url}");
+        }
+        for url in [
+            "http://10.0.0.1:26657",
+            "https://rpc.example",
+            "http://localhost.example",
+            "http://127.0.0.1@rpc.example",
+            "http://rpc.example/@localhost",
+            "http://rpc.example\\@localhost",
+            "http://[2001:db8::1]:26657",
+            "",
+        ] {
+            assert!(!is_local(url), "{url}");
+        }
+    }
+}

@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,8 @@ max_request_bytes = 4000
 max_answer_bytes = 4000
 max_pending_bytes = 16000
 max_connections = 6
+[rpc]
+max_websockets = 4
 [log]
 file = \"node.log\"
 ";
@@ -37,6 +39,7 @@ fn a_stranger_holds_no_more_than_a_share() {
     let dev = place.dev();
     answers_that_are_not_taken_leave_memory_for_others(&dev);
     silent_connections_make_room(&dev);
+    websockets_make_room(&dev);
     floods_write_no_log(&dev, &place);
     assert!(dev.stop("TERM").success());
 }
@@ -73,6 +76,14 @@ fn answers_that_are_not_taken_leave_memory_for_others(dev: &Dev) {
     let held: Vec<_> = (0..3).map(|_| hold(2)).collect();
     info(dev).unwrap();
     drop(held);
+    // Nor do several addresses together.
+    let held: Vec<_> = (2..6).map(hold).collect();
+    let began = Instant::now();
+    while let Err(status) = info(dev) {
+        assert!(began.elapsed() < PROMPTLY, "{status}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(held);
 }
 
 /// Waits until a call was refused. Its answer is a header alone, which needs no window.
@@ -101,6 +112,34 @@ fn silent_connections_make_room(dev: &Dev) {
         assert!(began.elapsed() < PROMPTLY, "{service}: {:?}", began.elapsed());
         drop((one, many));
     }
+}
+
+/// Two addresses that have all WebSockets together.
+fn websockets_make_room(dev: &Dev) {
+    let open = |last| {
+        let mut stream = from(last, dev, "rpc");
+        stream.set_read_timeout(Some(PROMPTLY)).unwrap();
+        let request = "GET /websocket HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+            sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        (String::from_utf8(status.to_vec()).unwrap(), stream)
+    };
+    let held: Vec<_> = [2, 2, 3, 3].map(open).into();
+    assert!(held.iter().all(|(status, _)| status.ends_with("101")), "{held:?}");
+    assert!(open(2).0.ends_with("503"), "more than its share");
+    let (status, _newcomer) = open(4);
+    assert!(status.ends_with("101"), "{status}");
+    // The oldest one of an address with two has ended.
+    let ends = held.into_iter().map(|(_, mut stream)| {
+        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).is_ok()
+    });
+    let ends: Vec<_> = ends.collect();
+    assert_eq!(ends.iter().filter(|ends| **ends).count(), 1, "{ends:?}");
+    assert!(ends[0] || ends[2], "{ends:?}");
 }
 
 fn served(dev: &Dev, service: &str) {

@@ -59,6 +59,17 @@ fn mnemonics_give_the_keys_of_their_paths() {
         let args = [&["add", "six", "--recover"], options].concat();
         keys(&place, &args, DEV_MNEMONIC, "").assert_failed(code, part);
     }
+    // With a BIP-39 passphrase it is the address that the Cosmos SDK derives.
+    let recover = |name: &str, input: &str, options: &[&str]| {
+        let args = [&["add", name, "--recover", "--json"], options].concat();
+        text(&keys(&place, &args, input, "").json()["address"]).to_owned()
+    };
+    let with = format!("{DEV_MNEMONIC}\nTREZOR\n");
+    let other = recover("eight", &with, &["--interactive"]);
+    assert_eq!(other, "capstan1gsql75fp0fqjdrq6yxd3ytwljygsal8hht0ug3");
+    assert_eq!(recover("nine", DEV_MNEMONIC, &["-i"]), address(&place, "alice"));
+    let odd = format!("{DEV_MNEMONIC}\nTR\u{c9}ZOR\n");
+    keys(&place, &["add", "six", "--recover", "-i"], &odd, "").assert_failed(1, "ASCII");
     keys(&place, &["add", "six", "--recover"], "abandon abandon ability", "")
         .assert_failed(1, "mnemonic");
     keys(&place, &["add", "six", "--recover"], &"abandon ".repeat(200), "")

@@ -55,6 +55,10 @@ impl Chain {
         let refused =
             self.place.ask(&self.dev, &["query", "account", "bob", "--prove", "--trust", &other]);
         refused.assert_failed(1, "not 9A9A");
+        let other = format!("{}:{hash}", height + 1);
+        let refused =
+            self.place.ask(&self.dev, &["query", "account", "bob", "--prove", "--trust", &other]);
+        refused.assert_failed(1, &format!("which is the hash of height {height}"));
         let refused = self.place.ask(&self.dev, &["query", "vats", "--prove"]);
         refused.assert_failed(2, "have proofs");
         self.light_client(&format!("{balance},accounts/{address},params,vats/v1/stats"), nobody);

@@ -77,6 +77,26 @@ fn script() -> PathBuf {
 }
 
 #[test]
+fn a_syntax_error_is_shown_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("broken.js");
+    std::fs::write(&file, "const ok = 1;\nexport const makeObject = () => ({ a b });\n").unwrap();
+    let args = ["ro+1", "2", "[]"];
+    let done = Command::new("node").arg(script()).arg(&file).args(args).output().unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    for part in ["broken.js:2\n", "({ a b })", "SyntaxError: Unexpected identifier"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // One in a module that it imports is none of this file.
+    std::fs::write(dir.path().join("other.mjs"), "export const other = ;").unwrap();
+    std::fs::write(&file, "import { other } from './other.mjs';\n").unwrap();
+    let done = Command::new("node").arg(script()).arg(&file).args(args).output().unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(said.contains("SyntaxError") && !done.status.success(), "{said}");
+}
+
+#[test]
 fn a_result_that_is_told_before_its_message_is_in_a_block_is_not_lost() {
     let mut program = Program::new(64);
     program.call(1, "#[\"ask\",[\"$0.Alleged: x\"]]", &["ro-50".to_owned()]);

@@ -93,12 +93,28 @@ fn story(alice: &Alice<'_>) -> (String, String) {
     let id = &alice.query(&["subcluster", "s1"])["vats"][0]["vat_id"];
     let bundle = alice.query(&["vat", id.as_str().unwrap()])["bundle_id"].clone();
     let config = json!({"bootstrap": "a", "vats": {"a": {"bundleID": bundle}}}).to_string();
-    let launched = alice.through(&keeper, "kernelFacet", "launchSubcluster", &[&config]);
-    let root = launched["root"].as_str().unwrap().to_owned();
+    let launched = alice.send(&[&keeper, "ask", "kernelFacet", "launchSubcluster", &config]);
+    let root = launched["value"]["root"].as_str().unwrap().to_owned();
+    introduced(alice, launched["tx_hash"].as_str().unwrap());
     alice.ask(&[&root, "told"]);
     let revoker = look_up(alice, "chain/revoker");
     alice.ask(&[&revoker, "revoke", &root]);
     (keeper, root)
+}
+
+/// The vats that a message led to are found from the hash of its transaction.
+fn introduced(alice: &Alice<'_>, hash: &str) {
+    let events = alice.query(&["tx", hash])["later_events"].clone();
+    let found = events.as_array().unwrap().iter().find(|event| event["type"] == "vat.introduced");
+    let found = found.unwrap_or_else(|| panic!("{events}"));
+    let attribute = |name: &str| {
+        let all = found["attributes"].as_array().unwrap().iter();
+        let one = all.clone().find(|one| one["key"] == name).unwrap();
+        one["value"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((attribute("tx_hash"), attribute("message_index")), (hash.to_owned(), "0".into()));
+    let subcluster = alice.query(&["subcluster", &attribute("subcluster_id")]);
+    assert_eq!(subcluster["vats"][0]["vat_id"], attribute("vat_id"), "{subcluster}");
 }
 
 fn assert_goes_on(alice: &Alice<'_>, keeper: &str, revoked: &str) {

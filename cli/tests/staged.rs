@@ -63,6 +63,13 @@ fn a_transaction_is_written_signed_and_sent() {
     assert_eq!((&tx["auth_info"]["signer_infos"], &tx["signatures"]), (&json!([]), &json!([])));
     let before = balance(&place, &dev, "bob");
     assert_refused(&place.ask(&dev, &["tx", "broadcast", "tx.json"]), 1, "tx sign");
+    // A signature alone is no transaction.
+    let only = ["tx", "sign", "tx.json", "--from", "alice", "--signature-only"];
+    write(&place, &dev, "signature.json", &only);
+    assert_refused(&place.ask(&dev, &["tx", "broadcast", "signature.json"]), 2, "tx multisign");
+    // What another machine says of the chain is not signed.
+    let remote = ["tx", "sign", "tx.json", "--from", "alice", "--node", "http://192.0.2.1:26657"];
+    assert_refused(&place.run(&remote), 2, "--chain-id or CAPSTAN_CHAIN_ID");
     for mode in ["direct", "amino-json"] {
         let sign = ["tx", "sign", "tx.json", "--from", "alice", "--sign-mode", mode];
         write(&place, &dev, "signed.json", &sign);

@@ -42,6 +42,9 @@ pub enum KeyError {
     /// The text is not an armored secret key, or its passphrase is another one.
     #[error(transparent)]
     Armor(#[from] ArmorError),
+    /// The BIP-39 passphrase has characters that are not ASCII.
+    #[error("a BIP-39 passphrase has ASCII characters only")]
+    Passphrase,
     /// The operating system gives no randomness.
     #[error("the operating system gives no randomness: {0}")]
     Randomness(String),
@@ -66,12 +69,29 @@ impl Key {
     /// # Errors
     /// [`KeyError::Mnemonic`] if a word or the checksum is wrong.
     pub fn from_mnemonic_at(words: &str, path: &KeyPath) -> Result<Self, KeyError> {
+        Self::from_mnemonic_with(words, "", path)
+    }
+
+    /// Derives the key of a mnemonic with a BIP-39 passphrase at a path. Another passphrase gives another key.
+    ///
+    /// # Errors
+    /// [`KeyError::Mnemonic`] if a word or the checksum is wrong, and [`KeyError::Passphrase`].
+    pub fn from_mnemonic_with(
+        words: &str,
+        passphrase: &str,
+        path: &KeyPath,
+    ) -> Result<Self, KeyError> {
+        // Wallets differ in what they make of other characters.
+        if !passphrase.is_ascii() {
+            return Err(KeyError::Passphrase);
+        }
         let normal = words.split_whitespace().collect::<Vec<_>>().join(" ");
         let mnemonic = Mnemonic::parse_in_normalized(Language::English, &normal)
             .map_err(|error| KeyError::Mnemonic(error.to_string()))?;
         let underivable = || KeyError::Derivation(path.to_string());
-        let derived = XPrv::derive_from_path(mnemonic.to_seed_normalized(""), path.derivation())
-            .map_err(|_| underivable())?;
+        let derived =
+            XPrv::derive_from_path(mnemonic.to_seed_normalized(passphrase), path.derivation())
+                .map_err(|_| underivable())?;
         Self::from_secret(derived.to_bytes()).ok_or_else(underivable)
     }
 

@@ -84,7 +84,7 @@ pub enum ProofError {
     )]
     NoHeader(u32),
     /// The header is not the trusted one.
-    #[error("the header at height {height} has the hash {found}, not {trusted}")]
+    #[error("the header at height {height} has the hash {found}, not {trusted}{}", elsewhere(.of))]
     Header {
         /// Height of the header.
         height: u64,
@@ -92,7 +92,15 @@ pub enum ProofError {
         found: Hash,
         /// Hash that is trusted.
         trusted: Hash,
+        /// Height of the node's header with the trusted hash, if it has one.
+        of: Option<u64>,
     },
+}
+
+fn elsewhere(of: &Option<u64>) -> String {
+    of.map_or_else(String::new, |height| {
+        format!(", which is the hash of height {height}: is it {height} that you trust?")
+    })
 }
 
 impl Client {
@@ -121,10 +129,22 @@ impl Client {
             Err(ClientError::Rpc { .. }) => return Err(ProofError::NoHeader(header).into()),
             answer => answer?.block.header,
         };
-        let header_hash = check_header(&header, at, trusted)?;
+        let header_hash = check_header(&header, at, trusted).map_err(|error| match error {
+            ProofError::Header { height, found, trusted, .. } => {
+                ProofError::Header { height, found, trusted, of: self.height_of(&trusted) }
+            }
+            other => other,
+        })?;
         let app_hash = header.app_hash.as_bytes().to_vec();
         let value = verify_record(&answer, key, &app_hash)?;
         Ok(ProvenRecord { key: key.to_owned(), value, height: at, app_hash, header_hash })
+    }
+
+    /// Returns the height of the node's header with a hash, if it has one.
+    fn height_of(&self, hash: &Hash) -> Option<u64> {
+        let params = serde_json::json!({"hash": hash.to_string()});
+        let found = self.call_json("header_by_hash", params).ok()?;
+        found["header"]["height"].as_str()?.parse().ok()
     }
 }
 
@@ -138,7 +158,9 @@ fn check_header(
     let trusted = trusted.map_or(found, |trusted| trusted.hash);
     match found == trusted && header.height.value() == height + 1 {
         true => Ok(found),
-        false => Err(ProofError::Header { height: header.height.value(), found, trusted }),
+        false => {
+            Err(ProofError::Header { height: header.height.value(), found, trusted, of: None })
+        }
     }
 }
 

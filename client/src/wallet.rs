@@ -114,9 +114,25 @@ impl Wallet {
     /// [`ClientError::NotCreated`] if the factory refuses or the vat fails, or as
     /// [`Wallet::submit`].
     pub fn create_vat(&self, vat: &CreateVat) -> Result<proto::CreatedVat, ClientError> {
-        let result = self.submit_and_wait(&self.messages.create_vat(vat))?;
-        let MessageResult { status, value, created_vat, .. } = result;
-        created_vat.ok_or(ClientError::NotCreated { status, value: value.body })
+        self.create_vat_told(vat).map(|(created, _)| created)
+    }
+
+    /// Creates a vat as [`Wallet::create_vat`]. Returns the whole answer, too.
+    ///
+    /// # Errors
+    /// As [`Wallet::create_vat`].
+    pub fn create_vat_told(
+        &self,
+        vat: &CreateVat,
+    ) -> Result<(proto::CreatedVat, MessageResult), ClientError> {
+        let mut result = self.submit_and_wait(&self.messages.create_vat(vat))?;
+        match result.created_vat.take() {
+            Some(created) => Ok((created, result)),
+            None => {
+                let MessageResult { status, value, .. } = result;
+                Err(ClientError::NotCreated { status, value: value.body })
+            }
+        }
     }
 
     /// Sends `method(args)` to `target`, an object or promise of the account's channel, and waits for the answer. A

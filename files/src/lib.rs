@@ -18,7 +18,7 @@ mod printable;
 mod private;
 mod rotate;
 
-pub use atomic::write_atomic;
+pub use atomic::{is_partial, write_atomic};
 pub use printable::{one_line, printable, printable_json};
 pub use private::exposed;
 pub use rotate::{RotatingFile, Rotation};

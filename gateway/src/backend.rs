@@ -23,6 +23,15 @@ pub(crate) struct Reply {
     pub(crate) value: Vec<u8>,
     /// Height of the state that it is about. 0 if it is about none.
     pub(crate) height: i64,
+    /// Height at which a search ended because it had read enough. There and beyond it there may be more.
+    pub(crate) cut_at: Option<i64>,
+}
+
+impl Reply {
+    /// Returns an answer about no state.
+    pub(crate) fn of_node(value: Vec<u8>) -> Self {
+        Self { value, height: 0, cut_at: None }
+    }
 }
 
 /// What answers calls.
@@ -116,13 +125,13 @@ impl Backend {
     }
 
     fn call_now(&self, path: &str, request: Vec<u8>, height: i64) -> Result<Reply, Status> {
-        if let Some(value) = service::call(&self.node, path, &request) {
-            return value.map(|value| Reply { value, height: 0 });
+        if let Some(reply) = service::call(&self.node, path, &request) {
+            return reply;
         }
         let (path, data) = (path.to_owned(), request.into());
         let answer = (self.node.query)(RequestQuery { path, data, height, prove: false });
         let height = answer.height;
-        status::of_answer(answer).map(|value| Reply { value, height })
+        status::of_answer(answer).map(|value| Reply { value, height, cut_at: None })
     }
 }
 

@@ -16,7 +16,7 @@ use tonic::Status;
 
 use crate::backend::Reply;
 use crate::error::GatewayError;
-use crate::shared::{HEIGHT, Shared, height};
+use crate::shared::{Shared, height, tell};
 use crate::status::busy;
 use crate::{descriptors, status};
 
@@ -72,12 +72,12 @@ async fn unary(
         let reserved = call.reserve(most).ok_or_else(busy)?;
         stream.answer(most, shared.intake.idle);
         let bytes = held(framed(&reply.value), (reserved, stream));
-        Ok((bytes, reply.height))
+        Ok((bytes, reply))
     });
     let counted = answered.as_ref().map(|_| ()).map_err(Status::code);
     shared.usage.grpc.called(counted);
     match answered {
-        Ok((bytes, height)) => response(bytes, height),
+        Ok((bytes, reply)) => response(bytes, &reply),
         Err(status) => status.into_http::<Body>(),
     }
 }
@@ -123,12 +123,10 @@ fn framed(message: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn response(bytes: Bytes, height: i64) -> Response {
+fn response(bytes: Bytes, reply: &Reply) -> Response {
     let mut response = Response::new(Body::new(Unary { message: Some(bytes), is_done: false }));
     response.headers_mut().insert(header::CONTENT_TYPE, GRPC);
-    if height > 0 {
-        response.headers_mut().insert(HEIGHT, height.into());
-    }
+    tell(response.headers_mut(), reply);
     response
 }
 

@@ -22,6 +22,16 @@ pub struct Options {
     pub check_integrity: bool,
 }
 
+impl Options {
+    /// Returns the bound of the changes between the states that can be read, in bytes.
+    pub(crate) fn past_bytes(&self) -> usize {
+        self.journal_bytes.saturating_mul(PAST)
+    }
+}
+
+/// Bound of the changes between the states that can be read, as a multiple of `journal_bytes`.
+const PAST: usize = 2;
+
 impl Default for Options {
     fn default() -> Self {
         Self {

@@ -9,8 +9,9 @@ use crate::StateView;
 
 /// The states that were committed last, each unaffected by later commits. Clones share them.
 ///
-/// They are in memory only: after an opening there is the last state alone. Their number is bounded, and so is the
-/// weight of the changes between them. Otherwise the database would keep the pages of too many checkpoints for them.
+/// They are in memory only. An opening makes those again that are not before the last checkpoint, from the journal. Their
+/// number is bounded, and so is the weight of the changes between them. Otherwise the database would keep the pages of
+/// too many checkpoints for them.
 #[derive(Clone, Debug, Default)]
 pub struct Past(Arc<RwLock<States>>);
 

@@ -14,7 +14,7 @@ use crate::{
     commit::{
         flush::Flusher,
         net::{check_length, net_writes, tree_changes},
-        replay::replay,
+        replay::{Replayed, replay},
     },
     disk::{
         checkpoint::Checkpoint,
@@ -198,9 +198,14 @@ impl Store {
         let (journal, meta) = Journal::open(files.journal, &journal_path)?;
         let done = journal.serials_up_to(checkpoint.meta.serial)?;
         let mut flusher = Flusher::new(state, path.clone(), &options, done);
-        let (tree, current) = replay(&journal, meta, checkpoint, &options, &mut flusher)?;
+        let Replayed { tree, states } = replay(&journal, meta, checkpoint, &options, &mut flusher)?;
         let past = Past::default();
-        past.add(current.clone(), 0, 0, 0);
+        let mut current = None;
+        for (state, weight_bytes) in states {
+            past.add(state.clone(), weight_bytes, options.retain_heights, options.past_bytes());
+            current = Some(state);
+        }
+        let current = current.ok_or_else(|| Error::Damaged("there is no state".to_owned()))?;
         Ok(Self {
             current: RwLock::new(current),
             past,
@@ -261,9 +266,8 @@ impl Store {
         current = current.advance(meta, Changes { flat, nodes, blobs }, &prepared.gaps);
         current = flusher.begin(current);
         self.publish(current.clone());
-        let Options { retain_heights, journal_bytes, .. } = self.options;
-        let max_bytes = journal_bytes.saturating_mul(PAST);
-        for gone in self.past.add(current, weight_bytes, retain_heights, max_bytes) {
+        let (heights, max_bytes) = (self.options.retain_heights, self.options.past_bytes());
+        for gone in self.past.add(current, weight_bytes, heights, max_bytes) {
             flusher.forget(gone);
         }
         *tree = prepared.tree;
@@ -280,9 +284,6 @@ impl Store {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// Bound of the changes between the states that can be read, as a multiple of `journal_bytes`.
-const PAST: usize = 2;
 
 /// The time at which a commit must be durable.
 enum Durability {

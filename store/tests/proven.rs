@@ -234,11 +234,69 @@ fn past_states_are_read_within_the_bounds() {
     }
     assert_eq!(past.first_height(), Some(15));
     drop((past, store));
+    // The journal has all heights, so an opening makes their states again, with what their trees have.
     let store = Store::open(dir.path(), options()).unwrap();
-    assert_eq!((store.past().first_height(), store.height()), (Some(20), 20));
+    assert_eq!((store.past().first_height(), store.height()), (Some(15), 20));
+    for height in 15..=20u64 {
+        let state = store.past().at(height).unwrap();
+        assert_eq!(state.get(b"height").unwrap(), Some(height.to_be_bytes().to_vec()));
+        let known = store.reader().app_hash_at(height).unwrap().unwrap();
+        assert_eq!((state.height(), state.app_hash()), (height, known));
+        state.check_integrity().unwrap();
+    }
     drop(store);
+    // Fewer, if fewer are asked for.
+    let fewer = Options { retain_heights: 2, ..options() };
+    assert_eq!(Store::open(dir.path(), fewer).unwrap().past().first_height(), Some(18));
     // With a small journal, what changed between the states is too much to keep more than one.
     let store = Store::open(dir.path(), Options { journal_bytes: 0, ..options() }).unwrap();
     (21..=25).for_each(|height| commit(&store, height, Records::new()));
     assert_eq!(store.past().first_height(), Some(25));
+}
+
+#[test]
+fn an_opening_makes_past_states_from_the_last_checkpoint_on() {
+    use capstan_kernel_ports::store::Read as _;
+    let dir = tempfile::tempdir().unwrap();
+    let journal = 12 << 10;
+    let options = || Options {
+        journal_bytes: journal,
+        background: false,
+        retain_heights: 8,
+        ..Options::default()
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    for height in 1..=40 {
+        let store = Store::open(dir.path(), options()).unwrap();
+        let past = store.past();
+        let first = past.first_height().unwrap();
+        assert_eq!(store.height(), height - 1);
+        for height in first.max(1)..height {
+            let state = past.at(height).unwrap();
+            assert_eq!(state.get(b"height").unwrap(), Some(height.to_be_bytes().to_vec()));
+            state.check_integrity().unwrap();
+        }
+        seen.insert(store.height() - first);
+        commit(&store, height, Records::new());
+    }
+    assert!(seen.len() > 2 && seen.contains(&0), "heights before the last one: {seen:?}");
+}
+
+#[test]
+fn blocks_that_change_nothing_have_past_states_after_an_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Options::default()).unwrap();
+    commit(&store, 1, Records::new());
+    for height in 2..=4 {
+        store.commit(store.prepare(store.begin_block()).unwrap(), height).unwrap();
+    }
+    commit(&store, 5, Records::new());
+    let before: Vec<_> = (1..=5).map(|at| store.past().at(at).unwrap().app_hash()).collect();
+    drop(store);
+    let store = Store::open(dir.path(), Options::default()).unwrap();
+    for (height, app_hash) in (1..).zip(before) {
+        let state = store.past().at(height).unwrap();
+        assert_eq!((state.height(), state.app_hash()), (height, app_hash));
+    }
+    assert!(store.past().at(6).is_none());
 }

@@ -16,7 +16,7 @@ use crate::{
     block::bridge,
     events::event,
     fault::NodeFault,
-    records::{activity, results},
+    records::{activity, created, results},
 };
 
 /// Records a block's changes to vats and outboxes. Returns their [`Event`]s.
@@ -29,6 +29,7 @@ pub(crate) fn note(
     let mut events = Vec::new();
     for vat in changes.vats {
         events.extend(vat_events(before, over, vat)?);
+        created::note(before, over, vat, height)?;
         activity::note(before, over, vat, height)?;
     }
     for (remote, number) in changes.posted {

@@ -71,7 +71,11 @@ impl QueryError {
             Self::UnknownPath(_) => (6, "Unimplemented", "unknown request"),
             Self::Malformed(_) | Self::NoProof => (18, "InvalidArgument", "invalid request"),
             Self::NotFound { .. } => (22, "NotFound", "key not found"),
-            Self::Height { .. } => (26, "InvalidArgument", "invalid height"),
+            // As in the Cosmos SDK: the code says whether the height is still to come, or no longer there.
+            Self::Height { asked, height, .. } if asked > height => {
+                (26, "InvalidArgument", "invalid height")
+            }
+            Self::Height { .. } => (18, "InvalidArgument", "invalid request"),
             Self::Node(_) => (35, "Internal", "internal logic error"),
         };
         (code, format!("rpc error: code = {status} desc = {text}: {kind}"))

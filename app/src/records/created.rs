@@ -1,14 +1,63 @@
-//! Vats that accounts created, as their factories answered.
+//! Vats that accounts created, as their factories answered, and vats that began after a message and whose objects its
+//! answer has.
+
+use std::collections::BTreeSet;
 
 use capstan_abi::CapData;
 use capstan_kernel::{
     ids::{Endpoint, KRef, RemoteId},
     view,
 };
-use capstan_kernel_ports::store::Read;
+use capstan_kernel_ports::{
+    VatId,
+    store::{Overlay, Read},
+};
 use serde_json::Value;
 
-use crate::fault::NodeFault;
+use crate::{
+    fault::NodeFault,
+    records::{keys, record},
+};
+
+/// Upper bound of the references in an answer that are followed to vats.
+const MAX_FOLLOWED: usize = 16;
+
+/// Records the height at which a vat began, if that is in this block.
+pub(crate) fn note(
+    before: &impl Read,
+    over: &mut dyn Overlay,
+    vat: VatId,
+    height: u64,
+) -> Result<(), NodeFault> {
+    let is_new = view::vat_state(before, vat)?.is_none() && view::vat_state(over, vat)?.is_some();
+    if is_new {
+        record::set(over, &keys::vat_begun(vat), &height)?;
+    }
+    Ok(())
+}
+
+/// Returns the vats whose objects are in an answer to a remote, and that began at `height` or later, in their order.
+pub(crate) fn since(
+    state: &(impl Read + ?Sized),
+    remote: RemoteId,
+    answer: &CapData,
+    height: u64,
+) -> Result<BTreeSet<VatId>, NodeFault> {
+    let mut vats = BTreeSet::new();
+    for reference in answer.slots.iter().take(MAX_FOLLOWED) {
+        let Some(KRef::Object(number)) = view::kref_of(state, Endpoint::Remote(remote), reference)?
+        else {
+            continue;
+        };
+        let owner = view::object(state, number)?.and_then(|object| object.owner);
+        let Some(Endpoint::Vat(vat)) = owner else { continue };
+        let begun: Option<u64> = record::get(state, &keys::vat_begun(vat))?;
+        if begun.is_some_and(|begun| begun >= height) {
+            vats.insert(vat);
+        }
+    }
+    Ok(vats)
+}
 
 /// A vat that an account created. References are those of the account's channel.
 pub(crate) struct Created {

@@ -15,6 +15,7 @@
 //! a.rp.REMOTE.PROMISE      (tx hash, message index): whose result a promise of an account is
 //! a.exp.HEIGHT.KIND.ID     what is forgotten at a height: KIND u an upload, r a message's result; no value
 //! a.max_gas                u64: the most gas in a block, if the consensus parameters bound it
+//! a.vat.VAT                u64: the height at which a vat began
 //! a.override.HEIGHT      what was agreed to be done differently in a block: `Override`'s canonical JSON
 //! a.validators             the validators and changes to them, if the chain has governors
 //! p.params                 Params, as JSON
@@ -22,6 +23,7 @@
 
 use capstan_genesis::Address;
 use capstan_kernel::ids::RemoteId;
+use capstan_kernel_ports::VatId;
 
 use crate::tx::{TxHash, UploadId};
 
@@ -62,6 +64,10 @@ pub(crate) fn upload_quota(address: Address) -> Vec<u8> {
 
 pub(crate) fn result(tx: &TxHash, index: u32) -> Vec<u8> {
     format!("a.res.{tx}.{index:08x}").into_bytes()
+}
+
+pub(crate) fn vat_begun(vat: VatId) -> Vec<u8> {
+    format!("a.vat.{vat}").into_bytes()
 }
 
 /// Returns the account of a key that [`account`] made.

@@ -5,8 +5,11 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::Resolution;
 use capstan_genesis::{Address, Params};
-use capstan_kernel::ids::RemoteId;
-use capstan_kernel_ports::store::{Overlay, Read};
+use capstan_kernel::{ids::RemoteId, view};
+use capstan_kernel_ports::{
+    VatId,
+    store::{Overlay, Read},
+};
 use capstan_proto::v1::MsgCreateVat;
 use prost::Name;
 use tendermint_proto::v0_38::abci::Event;
@@ -88,19 +91,19 @@ pub(crate) fn add(
     Ok(())
 }
 
-/// Records that a promise of a remote was settled. Returns the [`Event`] of the message that it answers, or `None` if
-/// no message is recorded for it.
+/// Records that a promise of a remote was settled. Returns the [`Event`] of the message that it answers, and those of the
+/// vats that the answer brings. There are none if no message is recorded for the promise.
 pub(crate) fn settle(
     state: &mut dyn Overlay,
     remote: RemoteId,
     height: u64,
     resolution: &Resolution,
-) -> Result<Option<Event>, NodeFault> {
+) -> Result<Vec<Event>, NodeFault> {
     let Some((tx, index, mut message)) = of_promise(state, remote, &resolution.promise)? else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     if message.settled.is_some() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let settled = Settled { height, rejected: resolution.rejected };
     message.settled = Some(settled);
@@ -109,7 +112,14 @@ pub(crate) fn settle(
         true => created::vat(state, remote, &resolution.data)?,
         false => None,
     };
-    Ok(Some(resolved(&message, settled, (&tx, index), created.map(|vat| vat.id.to_string()))))
+    let created = created.map(|vat| vat.id.to_string());
+    let mut events = vec![resolved(&message, settled, (&tx, index), created)];
+    if !settled.rejected {
+        for vat in created::since(state, remote, &resolution.data, message.height)? {
+            events.push(introduced(state, &message, (&tx, index), vat)?);
+        }
+    }
+    Ok(events)
 }
 
 /// Returns the message whose result a promise of a remote is, or `None` if it is unknown or has expired.
@@ -151,6 +161,24 @@ fn resolved(
     ];
     attributes.extend(vat.map(|id| ("vat_id", id)));
     event("message.resolved", &attributes)
+}
+
+/// Returns the [`Event`] of a vat that began after a message and whose object the answer has.
+fn introduced(
+    state: &dyn Overlay,
+    message: &MessageRecord,
+    (tx, index): (&TxHash, u32),
+    vat: VatId,
+) -> Result<Event, NodeFault> {
+    let mut attributes = vec![
+        ("vat_id", vat.to_string()),
+        ("account", message.account.to_string()),
+        ("tx_hash", tx.to_string()),
+        ("message_index", index.to_string()),
+    ];
+    let subcluster = view::subcluster_of(state, vat)?;
+    attributes.extend(subcluster.map(|id| ("subcluster_id", id.to_string())));
+    Ok(event("vat.introduced", &attributes))
 }
 
 /// Deletes the record of a message and of its promise.

@@ -12,6 +12,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("step(N)", "executes the next N cranks; step(): one"),
     ("run()", "executes cranks until nothing is left to do"),
     ("help()", "lists the commands and names"),
+    ("exit", "ends the shell"),
 ];
 
 /// The command that moves the time of a fake timer.
@@ -75,6 +76,11 @@ impl Names {
     /// Adds names that a line declares.
     pub(super) fn declare(&mut self, names: Vec<String>) {
         self.declared.extend(names);
+    }
+
+    /// Returns whether a line declared a name.
+    pub(super) fn is_declared(&self, name: &str) -> bool {
+        self.declared.contains(name)
     }
 
     /// Returns what Tab completes.

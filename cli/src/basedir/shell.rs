@@ -36,7 +36,7 @@ use crate::progress::Progress;
       advance(60)     do the same, then move a fake timer's time by 60 seconds, and do what is due; advance(10, 6): six\n\
                       times by 10\n\
     With --timer the timer service is there as `timer`, which a chain's accounts look up as chain/timer.\n\
-    Tab completes names. A statement can have several lines, and Ctrl-C drops it. Ctrl-D ends. Without a terminal, lines\n\
+    Tab completes names. A statement can have several lines, and Ctrl-C drops it. Ctrl-D or exit ends. Without a terminal, lines\n\
     are read from standard input; the first that fails ends the shell with exit code 1. With --json each line's outcome is\n\
     a line of JSON.\n\
     --home keeps the state; what was declared is still there the next time.")]
@@ -55,6 +55,7 @@ enum Request {
     Step(u64),
     Run,
     Advance(Advance),
+    Exit,
 }
 
 /// The result of a line.
@@ -65,6 +66,8 @@ enum Answer {
     Failed(String),
     /// The line is incomplete.
     Incomplete,
+    /// The shell ends.
+    Exit,
 }
 
 struct Session {
@@ -119,6 +122,7 @@ impl Session {
                     Some(text) => output::say(&text),
                     None => {}
                 },
+                Answer::Exit => return Ok(()),
                 Answer::Failed(why) if interactive => output::warn(&why),
                 Answer::Failed(why) => bail!("line {}: {why}", editor.line_number()),
             }
@@ -137,6 +141,8 @@ impl Session {
                 let record = json!({"dump": capstan_kernel::view::dump(&state)?});
                 Ok(Answer::Done { text: Some(dump::tables(&state, &vats)?), record })
             }
+            Some(Request::Exit) if !self.names.is_declared("exit") => Ok(Answer::Exit),
+            Some(Request::Exit) => self.evaluate(typed),
             Some(Request::Step(count)) => self.cranks(|machine| machine.run(count, Until::Idle)),
             Some(Request::Run) => self.cranks(|machine| machine.run(u64::MAX, Until::Idle)),
             Some(Request::Advance(_)) if self.machine.timer() != Some(Timer::Fake) => {
@@ -214,20 +220,25 @@ impl Request {
     /// without a semicolon.
     fn parse(line: &str) -> Option<Self> {
         let line = line.trim().trim_end_matches(';').trim_end();
-        if line == "help" {
-            return Some(Self::Help);
+        match line {
+            "help" => return Some(Self::Help),
+            "exit" => return Some(Self::Exit),
+            _ => {}
         }
         let (name, rest) = line.split_once('(')?;
         let argument = rest.strip_suffix(')')?.trim();
         match (name.trim_end(), argument) {
             ("help", "") => Some(Self::Help),
+            ("exit", "") => Some(Self::Exit),
             ("dump", "") => Some(Self::Dump),
             ("run", "") => Some(Self::Run),
             ("step", "") => Some(Self::Step(1)),
             ("step", count) => count.parse().ok().map(Self::Step),
             ("advance", numbers) => {
                 let (seconds, times) = numbers.split_once(',').unwrap_or((numbers, "1"));
-                let (seconds, times) = (seconds.trim().parse().ok()?, times.trim().parse().ok()?);
+                // Times are bigints elsewhere.
+                let number = |text: &str| text.trim().trim_end_matches('n').parse().ok();
+                let (seconds, times) = (number(seconds)?, number(times)?);
                 Some(Self::Advance(Advance { seconds, times }))
             }
             _ => None,
@@ -250,6 +261,9 @@ mod tests {
         let advance = |seconds, times| Some(Request::Advance(Advance { seconds, times }));
         assert_eq!(Request::parse("advance(60)"), advance(60, 1));
         assert_eq!(Request::parse("advance( 10, 6 );"), advance(10, 6));
+        assert_eq!(Request::parse("advance(5n)"), advance(5, 1));
+        assert_eq!(Request::parse("exit"), Some(Request::Exit));
+        assert_eq!(Request::parse("exit();"), Some(Request::Exit));
         for other in [
             "run",
             "run(1)",

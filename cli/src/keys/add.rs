@@ -18,6 +18,9 @@ pub(crate) struct Add {
     /// Take over a mnemonic of 12 to 24 words, read from standard input.
     #[arg(long)]
     recover: bool,
+    /// Ask for the BIP-39 passphrase of the mnemonic, too. Without a terminal, it is the second line of standard input.
+    #[arg(long, short, requires = "recover")]
+    interactive: bool,
     /// Do not print the mnemonic. Without a copy of it the key cannot be recovered.
     #[arg(long, conflicts_with = "recover")]
     no_backup: bool,
@@ -51,7 +54,8 @@ pub(crate) struct Add {
 }
 
 /// Options for a key that comes of a mnemonic.
-const DERIVING: [&str; 6] = ["recover", "no_backup", "account", "index", "coin_type", "hd_path"];
+const DERIVING: [&str; 7] =
+    ["recover", "interactive", "no_backup", "account", "index", "coin_type", "hd_path"];
 
 /// Examples for the help.
 pub(super) const HELP: &str = "\
@@ -96,8 +100,9 @@ impl Add {
                 .map_err(|error| usage(error.to_string()))?,
         };
         if self.recover {
-            let words = passphrase::secret_text("the mnemonic")?;
-            return Ok((Record::local(&self.name, Key::from_mnemonic_at(&words, &path)?)?, None));
+            let (words, secret) = passphrase::mnemonic(self.interactive)?;
+            let key = Key::from_mnemonic_with(&words, &secret, &path)?;
+            return Ok((Record::local(&self.name, key)?, None));
         }
         let words = Key::new_mnemonic()?;
         let record = Record::local(&self.name, Key::from_mnemonic_at(&words, &path)?)?;

@@ -108,6 +108,30 @@ pub(super) fn secret_text(what: &str) -> anyhow::Result<String> {
     }
 }
 
+/// Reads a mnemonic, and its BIP-39 passphrase if that is wanted, which may be empty.
+///
+/// # Errors
+/// There is nothing, or too much.
+pub(super) fn mnemonic(with_passphrase: bool) -> anyhow::Result<(String, String)> {
+    let text = secret_text("the mnemonic")?;
+    if io::stdin().is_terminal() {
+        let prompt = "BIP-39 passphrase of the mnemonic, or nothing: ";
+        let secret = match with_passphrase {
+            true => rpassword::prompt_password(prompt).context("cannot read the terminal")?,
+            false => String::new(),
+        };
+        return Ok((text, secret));
+    }
+    match text.split_once('\n') {
+        None => Ok((text, String::new())),
+        Some((words, secret)) if with_passphrase => {
+            Ok((words.to_owned(), secret.trim_end_matches('\r').to_owned()))
+        }
+        // Words may stand on several lines.
+        Some(_) => Ok((text, String::new())),
+    }
+}
+
 /// Asks whether to go on, unless the answer was given by `--yes`.
 ///
 /// # Errors

@@ -29,7 +29,7 @@ use crate::progress::Progress;
     capstan localnet heal\n  \
     capstan localnet wait --height 20\n  \
     capstan localnet down\n\n\
-    The directory of the network is --home [default: $CAPSTAN_LOCALNET, or ~/.capstan-localnet]. Each network has its own ports, so several \
+    The directory of the network is --home. For these commands its default is $CAPSTAN_LOCALNET, or ~/.capstan-localnet. Each network has its own ports, so several \
     can run at once. Nodes reach each other through proxies of the network. Partitions cut these proxies, which needs no privileges.")]
 pub(crate) struct Localnet {
     #[command(subcommand)]

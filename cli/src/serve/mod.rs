@@ -36,7 +36,7 @@ pub(crate) struct Serve {
     /// Publish the object under this name of the account, if it is not yet.
     #[arg(long, value_name = "NAME")]
     publish: Vec<String>,
-    /// Reference of the account that the object gets as powers.imports, such as ro-51.
+    /// Reference that the account holds, such as ro-51. The object gets it as powers.imports["ro-51"].
     #[arg(long, value_name = "REF")]
     import: Vec<String>,
     /// Largest sum of fees in an hour, in ucap, the start included. Further calls wait.
@@ -74,6 +74,16 @@ impl Serve {
             .client()
             .account(&wallet.address())
             .map_err(|error| explain(error.into(), &wallet.address(), &self.from))?;
+        for reference in &self.import {
+            let held =
+                wallet.client().held(&wallet.address(), reference.trim_start_matches('@'))?;
+            if held.is_none() {
+                let from = &self.from;
+                return Err(usage(format!(
+                    "--import {reference}: {from} does not hold it (any more); `capstan query clist {from}` lists what it holds"
+                )));
+            }
+        }
         let dir = match self.state {
             Some(dir) => dir,
             None => home::path(common)?.join(SERVE).join(wallet.address().to_string()),

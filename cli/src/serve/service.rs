@@ -206,6 +206,11 @@ impl Service {
             return Ok(());
         }
         match call_of(&entry) {
+            Some(call) if !is_ours(call.object.as_deref()) => {
+                self.journal.record.done.insert(number);
+                self.leave(number, &call);
+                return Ok(());
+            }
             Some(call) => {
                 if let Err(refused) = self.calls.add(number, call) {
                     let (call, why) = *refused;
@@ -235,6 +240,19 @@ impl Service {
             self.node.tell(&json!({"t": "start", "entry": number}))?;
         }
         Ok(())
+    }
+
+    /// Tells of a call of an object that other programs, or people, answer.
+    fn leave(&self, number: u64, call: &Call) {
+        let object = call.object.as_deref().unwrap_or_default();
+        let how = call.promise.as_ref().map_or_else(String::new, |promise| {
+            format!(": `capstan tx resolve {promise} VALUE` answers it")
+        });
+        let text = format!(
+            "left: entry {number} calls {object}, which was there before this program{how}"
+        );
+        let record = json!({"entry": number, "object": object, "promise": call.promise});
+        self.say("left", record, &text);
     }
 
     fn time_out(&mut self) -> anyhow::Result<()> {
@@ -391,12 +409,34 @@ fn call_of(entry: &OutboxEntry) -> Option<Call> {
     })
 }
 
+/// Returns whether an object is the published one, or one that this program has handed out, now or in an earlier run.
+fn is_ours(object: Option<&str>) -> bool {
+    let Some(object) = object else { return true };
+    let number = object.split_once('+').and_then(|(_, number)| number.parse().ok());
+    number.is_some_and(|number: u64| number >= FIRST_NUMBER)
+}
+
 impl Cargo {
     /// Returns the purpose of a transaction that an earlier run signed.
     fn of(pending: Pending) -> Self {
         match pending.answers.is_empty() && pending.own == 0 && pending.ack.is_none() {
             true => Self::Message(Value::Null),
             false => Self::Answers(pending),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_of_people_are_told_from_those_of_the_program() {
+        for ours in [None, Some(ROOT), Some("ro+1000001"), Some("rp+2000000")] {
+            assert!(is_ours(ours), "{ours:?}");
+        }
+        for other in ["ro+1", "rp+7", "ro+999999", "ro-51", ""] {
+            assert!(!is_ours(Some(other)), "{other}");
         }
     }
 }

@@ -14,8 +14,10 @@ use serde_json::Value;
 
 use crate::failure::usage;
 
-/// Upper bound of a file. A transaction with the largest bundle has a few MiB.
-const MAX_FILE_BYTES: u64 = 32 << 20;
+/// Upper bound of a file. No chain takes a transaction of more than 8 MiB, whose bytes base64 makes a third longer.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+/// Upper bound of the values in a file. Each takes many times its bytes when it is read.
+const MAX_VALUES: usize = 100_000;
 
 /// Returns the JSON form of a message.
 ///
@@ -47,6 +49,12 @@ fn descriptor<M: Name>() -> anyhow::Result<MessageDescriptor> {
 /// The file cannot be read, is too large, or is no transaction.
 pub(super) fn read_tx(path: &Path) -> anyhow::Result<StagedTx> {
     let mut value = read_value(path)?;
+    if value.get("body").is_none() && value["signatures"].is_array() {
+        return Err(usage(format!(
+            "{} has signatures without a transaction, as `tx sign --signature-only` and `--multisig` print them; join those of a multisig with their transaction by `capstan tx multisign`",
+            path.display()
+        )));
+    }
     // Later versions of the SDK write these two. Their default values change nothing, and others are refused below.
     if let Some(body) = value.get_mut("body").and_then(Value::as_object_mut) {
         body.retain(|name, value| match name.as_str() {
@@ -83,9 +91,31 @@ fn read_value(path: &Path) -> anyhow::Result<Value> {
     };
     let bytes = bytes.with_context(|| format!("cannot read {shown}"))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(usage(format!("{shown} is larger than {MAX_FILE_BYTES} bytes")));
+        return Err(usage(format!(
+            "{shown} has more than {MAX_FILE_BYTES} bytes, which no transaction has"
+        )));
+    }
+    if values(&bytes) > MAX_VALUES {
+        return Err(usage(format!(
+            "{shown} has more than {MAX_VALUES} values, which no transaction has"
+        )));
     }
     serde_json::from_slice(&bytes).map_err(|error| usage(format!("{shown} is no JSON: {error}")))
+}
+
+/// Returns an upper bound of the number of values in JSON. Texts are one value each.
+fn values(json: &[u8]) -> usize {
+    let (mut count, mut in_text, mut is_escaped) = (1, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b',' | b'[' | b'{' if !in_text => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 #[cfg(test)]
@@ -130,6 +160,22 @@ mod tests {
         assert_eq!(value["auth_info"]["fee"]["gas_limit"], "900");
         assert_eq!(value["signatures"], json!([]));
         assert_eq!(read_tx(written(&value).path()).unwrap(), staged());
+    }
+
+    #[test]
+    fn the_values_of_a_file_are_counted_before_it_is_read() {
+        for (json, count) in [("1", 1), ("[1,2]", 3), (r#"{"a":"[,{\"[,"}"#, 2), ("[[],{}]", 4)] {
+            assert_eq!(values(json.as_bytes()), count, "{json}");
+        }
+        let infos = vec!["{}"; MAX_VALUES].join(",");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!(r#"{{"body":{{"messages":[{infos}]}}}}"#)).unwrap();
+        let error = read_tx(file.path()).unwrap_err().to_string();
+        assert!(error.contains("100000 values"), "{error}");
+        let long = format!(r#"{{"body":{{"memo":"{}"}}}}"#, "x".repeat(16 << 20));
+        std::fs::write(file.path(), long).unwrap();
+        let error = read_tx(file.path()).unwrap_err().to_string();
+        assert!(error.contains("more than 16777216 bytes"), "{error}");
     }
 
     #[test]

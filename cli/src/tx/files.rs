@@ -103,7 +103,7 @@ pub(super) struct OutputArgs {
 /// What a signature covers besides the transaction. The node tells what is not given here.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct SignerArgs {
-    /// Id of the chain.
+    /// Id of the chain [default: $CAPSTAN_CHAIN_ID, or what a node on this machine says].
     #[arg(long, value_name = "ID")]
     chain_id: Option<String>,
     /// Number of the account.
@@ -113,6 +113,17 @@ pub(super) struct SignerArgs {
     #[arg(long, value_name = "N")]
     sequence: Option<u64>,
 }
+
+impl SignerArgs {
+    /// Returns the chain that the user names.
+    fn chain_id(&self) -> Option<String> {
+        let named = || std::env::var(CHAIN_ID).ok().filter(|id| !id.is_empty());
+        self.chain_id.clone().or_else(named)
+    }
+}
+
+/// Environment variable with the id of the chain for which transactions in files are signed.
+const CHAIN_ID: &str = "CAPSTAN_CHAIN_ID";
 
 /// The value of `--sign-mode`.
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
@@ -312,8 +323,15 @@ impl Desk<'_> {
         let missing = |name: &str| {
             usage(format!("without a node, {name} is not known; give it, or leave --offline out"))
         };
-        let chain_id = match (&given.chain_id, &client) {
-            (Some(id), _) => id.clone(),
+        let chain_id = match (given.chain_id(), &client) {
+            (Some(id), _) => id,
+            // Another machine could name the chain for which it wants a signature.
+            (None, Some(_)) if !self.node.is_local() => {
+                return Err(usage(format!(
+                    "which chain? {} is not on this machine, so what it says is not signed; name the chain with --chain-id or CAPSTAN_CHAIN_ID",
+                    self.node.url()
+                )));
+            }
             (None, Some(client)) => client.status()?.chain_id,
             (None, None) => return Err(missing("--chain-id")),
         };

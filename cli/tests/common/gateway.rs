@@ -3,9 +3,12 @@
 use prost::Message;
 use serde_json::Value;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Request, Response, Status};
 
 use super::Dev;
+
+/// Header with the height of a state.
+pub const HEIGHT: &str = "x-cosmos-block-height";
 
 /// A gRPC client that calls methods by their paths.
 pub struct Grpc {
@@ -30,12 +33,32 @@ impl Grpc {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
+        Ok(self.ask(path, Request::new(request))?.into_inner())
+    }
+
+    /// Calls at a height. Returns the height that the answer carries, too.
+    pub fn call_at<Q, A>(&self, path: &str, request: Q, height: &str) -> Result<(A, String), Status>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        let mut request = Request::new(request);
+        request.metadata_mut().insert(HEIGHT, height.parse().unwrap());
+        let answer = self.ask(path, request)?;
+        let told = answer.metadata().get(HEIGHT).unwrap().to_str().unwrap().to_owned();
+        Ok((answer.into_inner(), told))
+    }
+
+    fn ask<Q, A>(&self, path: &str, request: Request<Q>) -> Result<Response<A>, Status>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
         let codec = tonic::codec::ProstCodec::<Q, A>::default();
         let mut client = tonic::client::Grpc::new(self.channel.clone());
         self.runtime.block_on(async {
             client.ready().await.unwrap();
-            let path = path.parse().unwrap();
-            Ok(client.unary(Request::new(request), path, codec).await?.into_inner())
+            client.unary(request, path.parse().unwrap(), codec).await
         })
     }
 
@@ -68,6 +91,15 @@ pub fn rest(node: &Dev, path: &str) -> Value {
 pub fn rest_status(node: &Dev, path: &str) -> (u16, Value) {
     let mut answer = agent().get(format!("{}{path}", url(node))).call().unwrap();
     (answer.status().as_u16(), parsed(&answer.body_mut().read_to_string().unwrap()))
+}
+
+/// The answer to a GET at a height: the status, the height that it carries, and the body.
+pub fn rest_at(node: &Dev, path: &str, height: &str) -> (u16, Option<String>, Value) {
+    let request = agent().get(format!("{}{path}", url(node))).header(HEIGHT, height);
+    let mut answer = request.call().unwrap();
+    let told = answer.headers().get(HEIGHT).map(|told| told.to_str().unwrap().to_owned());
+    let body = parsed(&answer.body_mut().read_to_string().unwrap());
+    (answer.status().as_u16(), told, body)
 }
 
 pub fn rest_post(node: &Dev, path: &str, body: &str) -> (u16, Value) {

@@ -2,6 +2,10 @@
 //!
 //! A connection has a little memory of its own, which nobody else can take. So small requests and answers always go. What
 //! is larger comes from the rest, of which one connection and one address have a share only.
+//!
+//! An address may have no more than it leaves free, unless no other one has anything. So each further address that fills
+//! its share leaves some memory to the next one. When that is not enough, the address that has most loses the connection
+//! that holds most.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Bytes;
+use tokio::sync::Notify;
 
 /// Most bytes that a connection has for itself.
 const OWN_BYTES: usize = 64 << 10;
@@ -44,8 +49,18 @@ struct State {
     shared: usize,
     /// The part of `shared` of each address.
     addresses: BTreeMap<IpAddr, usize>,
-    /// The bytes of each connection: its own, and its part of `shared`.
-    connections: BTreeMap<u64, Amount>,
+    /// What each connection holds: its own bytes, and its part of `shared`.
+    connections: BTreeMap<u64, Holder>,
+}
+
+/// A connection that holds bytes.
+#[derive(Debug)]
+struct Holder {
+    address: IpAddr,
+    amount: Amount,
+    /// Whether the connection was told to end.
+    leaves: bool,
+    leave: Arc<Notify>,
 }
 
 /// Bytes that a connection has for itself, and those of the part that all share.
@@ -61,6 +76,7 @@ pub struct Share {
     budget: Budget,
     address: IpAddr,
     connection: u64,
+    leave: Arc<Notify>,
 }
 
 /// A part of a [`Budget`]. Dropping it gives it back.
@@ -97,7 +113,7 @@ impl Budget {
     /// Returns the share of a new connection of an address.
     pub fn share(&self, address: IpAddr) -> Share {
         let connection = self.next.fetch_add(1, Ordering::Relaxed);
-        Share { budget: self.clone(), address, connection }
+        Share { budget: self.clone(), address, connection, leave: Arc::default() }
     }
 
     /// Returns the number of reserved bytes.
@@ -127,7 +143,35 @@ impl BudgetBounds {
     }
 }
 
+impl State {
+    /// Tells the connection to end that holds most of those of the address that holds most, if that is more than `most`.
+    /// Until it has ended, no other one of this address is told.
+    fn make_room(&mut self, most: usize) {
+        let Some((address, held)) = self.addresses.iter().max_by_key(|(_, held)| **held) else {
+            return;
+        };
+        if *held <= most {
+            return;
+        }
+        let address = *address;
+        let theirs = self.connections.values_mut().filter(|holder| holder.address == address);
+        let theirs: Vec<_> = theirs.filter(|holder| holder.amount.shared > 0).collect();
+        if theirs.iter().any(|holder| holder.leaves) {
+            return;
+        }
+        if let Some(holder) = theirs.into_iter().max_by_key(|holder| holder.amount.shared) {
+            holder.leaves = true;
+            holder.leave.notify_one();
+        }
+    }
+}
+
 impl Share {
+    /// Waits until the connection must end, because it holds what others need.
+    pub(super) async fn must_leave(&self) {
+        self.leave.notified().await;
+    }
+
     /// Reserves room for `bytes`. Returns `None` if so much is not free for this connection.
     pub fn reserve(&self, bytes: usize) -> Option<Reserved> {
         self.take(bytes, 0).map(|amount| Reserved { share: self.clone(), amount })
@@ -137,13 +181,13 @@ impl Share {
     fn take(&self, bytes: usize, before: usize) -> Option<Amount> {
         let (bounds, mut state) = (self.budget.bounds, self.budget.state());
         let used = state.used.checked_add(bytes).filter(|used| *used <= bounds.bytes)?;
-        let mine = state.connections.get(&self.connection).copied().unwrap_or_default();
+        let mine = state.connections.get(&self.connection);
+        let mine = mine.map(|holder| holder.amount).unwrap_or_default();
         if mine.own.saturating_add(bytes) <= bounds.own() {
             state.used = used;
-            state.connections.entry(self.connection).or_default().own += bytes;
+            self.holder(&mut state).own += bytes;
             return Some(Amount { own: bytes, shared: 0 });
         }
-        let shared = state.shared.checked_add(bytes).filter(|all| *all <= bounds.shared())?;
         let of_address = state.addresses.get(&self.address).copied().unwrap_or(0);
         // One thing alone may have more than the share: otherwise nobody could get a large answer.
         let fits = |held: usize, most: usize| held <= before || held.saturating_add(bytes) <= most;
@@ -152,10 +196,29 @@ impl Share {
         {
             return None;
         }
+        let wanted = of_address.saturating_add(bytes);
+        let shared = state.shared.saturating_add(bytes);
+        let free = bounds.shared().checked_sub(shared);
+        let is_alone = state.shared == of_address;
+        if free.is_none_or(|free| !is_alone && wanted > free) {
+            state.make_room(wanted);
+            return None;
+        }
         (state.used, state.shared) = (used, shared);
         *state.addresses.entry(self.address).or_default() += bytes;
-        state.connections.entry(self.connection).or_default().shared += bytes;
+        self.holder(&mut state).shared += bytes;
         Some(Amount { own: 0, shared: bytes })
+    }
+
+    /// Returns what this connection holds.
+    fn holder<'a>(&self, state: &'a mut State) -> &'a mut Amount {
+        let new = || Holder {
+            address: self.address,
+            amount: Amount::default(),
+            leaves: false,
+            leave: Arc::clone(&self.leave),
+        };
+        &mut state.connections.entry(self.connection).or_insert_with(new).amount
     }
 
     fn give_back(&self, Amount { own, shared }: Amount) {
@@ -169,8 +232,9 @@ impl Share {
             }
         }
         if let Some(held) = state.connections.get_mut(&self.connection) {
-            *held = Amount { own: held.own - own, shared: held.shared - shared };
-            if *held == Amount::default() {
+            let amount = &mut held.amount;
+            *amount = Amount { own: amount.own - own, shared: amount.shared - shared };
+            if *amount == Amount::default() {
                 state.connections.remove(&self.connection);
             }
         }
@@ -251,12 +315,49 @@ mod tests {
         }
         // Two connections took half of the address's share each, and the address has no more than its half.
         assert_eq!(held.len(), 2 * 11);
-        let other = budget.share(address(2)).reserve(400 * KIB);
+        let other = budget.share(address(2)).reserve(220 * KIB);
         assert!(other.is_some());
         let third = budget.share(address(3));
-        assert!(third.reserve(200 * KIB).is_none(), "all is taken");
+        assert!(third.reserve(250 * KIB).is_none(), "all is taken");
         let small: Vec<_> = (0..20).map_while(|_| third.reserve(KIB)).collect();
         assert!(small.len() >= 12);
+    }
+
+    /// Returns whether a connection was told to end.
+    fn is_told(share: &Share) -> bool {
+        use futures_util::FutureExt as _;
+        share.must_leave().now_or_never().is_some()
+    }
+
+    #[test]
+    fn each_further_address_leaves_memory_to_the_next_one() {
+        let budget = budget(50);
+        let mut held = Vec::new();
+        for last in 1..=4 {
+            for _ in 0..4 {
+                let share = budget.share(address(last));
+                held.extend((0..60).map_while(|_| share.reserve(14 * KIB)));
+            }
+        }
+        // They hold a half, a quarter, an eighth and a sixteenth.
+        let newcomer = budget.share(address(9));
+        assert!(newcomer.reserve(26 * KIB).is_some());
+        drop(held);
+    }
+
+    #[test]
+    fn the_address_that_has_most_loses_the_connection_that_holds_most() {
+        let budget = budget(50);
+        let [small, large, second] = [1, 1, 2].map(|last| budget.share(address(last)));
+        let _held = [small.reserve(150 * KIB), large.reserve(220 * KIB), second.reserve(200 * KIB)]
+            .map(Option::unwrap);
+        let third = budget.share(address(3));
+        assert!(third.reserve(200 * KIB).is_none());
+        assert_eq!([&small, &large, &second, &third].map(is_told), [false, true, false, false]);
+        // Until it has left, nobody else is told. Nor is anybody for one that would have more.
+        assert!(third.reserve(200 * KIB).is_none());
+        assert!(budget.share(address(4)).reserve(450 * KIB).is_none());
+        assert!(![&small, &large, &second, &third].into_iter().any(is_told));
     }
 
     #[test]

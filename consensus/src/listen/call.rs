@@ -49,6 +49,11 @@ impl Call {
         self.0.client.address
     }
 
+    /// Waits until the connection must end, because others need its seat or the memory that it holds.
+    pub(crate) async fn must_leave(&self) {
+        self.0.client.must_leave().await;
+    }
+
     /// Notes that the request came as a whole.
     pub(super) fn begin(&self) {
         self.0.work.get_or_init(|| self.0.client.work());

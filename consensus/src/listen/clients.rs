@@ -1,7 +1,8 @@
 //! The open connections of a server, and which of them makes room for a new one.
 //!
 //! When all seats are taken, the connection that is idle longest is closed, of the address that has most connections. So
-//! silent connections keep nobody out. A connection whose request is being answered stays.
+//! silent connections keep nobody out. A connection whose request is being answered stays, unless all are at work and
+//! another address has two connections more than that of the new one.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -117,7 +118,18 @@ impl Clients {
         match idle.max_by_key(rank) {
             Some(client) => client.end(),
             None if is_over => return Admission::Refused,
-            None => {}
+            None => {
+                let mine = counts.get(&address).copied().unwrap_or(0);
+                let largest = counts.iter().max_by_key(|(_, count)| **count);
+                let largest = largest.filter(|(_, count)| **count > mine + 1);
+                // The oldest comes first.
+                let of_it = |(address, _): (&IpAddr, _)| {
+                    state.clients.values().find(|client| client.address == *address)
+                };
+                if let Some(client) = largest.and_then(of_it) {
+                    client.end();
+                }
+            }
         }
         Admission::Wait
     }
@@ -150,11 +162,19 @@ impl Client {
     /// Waits until the connection must end: another one needs its seat, or no request came in the time `first`.
     pub(super) async fn must_end(&self, first: Duration) {
         tokio::select! {
-            () = self.leave.notified() => return,
+            () = self.must_leave() => return,
             () = sleep(first) => {}
         }
         if self.usage().has_asked {
-            self.leave.notified().await;
+            self.must_leave().await;
+        }
+    }
+
+    /// Waits until the connection must end for others: they need its seat, or the memory that it holds.
+    pub(super) async fn must_leave(&self) {
+        tokio::select! {
+            () = self.leave.notified() => {}
+            () = self.share.must_leave() => {}
         }
     }
 

@@ -80,6 +80,24 @@ fn while_all_are_at_work_a_new_connection_waits() {
 }
 
 #[test]
+fn while_all_are_at_work_an_address_with_many_connections_loses_the_oldest() {
+    let clients = Clients::new(Bounds::test(4, 100));
+    let seats: Vec<_> = [1, 2, 2, 2].map(|last| seat(&clients, last)).into();
+    let _work: Vec<_> = seats.iter().map(|seat| seat.client.work()).collect();
+    assert!(matches!(clients.try_admit(address(3)), Admission::Wait));
+    assert_eq!(seats.iter().map(leaves).collect::<Vec<_>>(), [false, true, false, false]);
+    // Until it has left, no other one is told to.
+    assert!(matches!(clients.try_admit(address(3)), Admission::Wait));
+    assert_eq!(seats.iter().filter(|seat| leaves(seat)).count(), 1);
+    // Two of one address are no more than one of another and a new one.
+    let clients = Clients::new(Bounds::test(4, 100));
+    let seats: Vec<_> = [1, 2, 2, 3].map(|last| seat(&clients, last)).into();
+    let _work: Vec<_> = seats.iter().map(|seat| seat.client.work()).collect();
+    assert!(matches!(clients.try_admit(address(3)), Admission::Wait));
+    assert!(!seats.iter().any(leaves));
+}
+
+#[test]
 fn a_connection_without_a_request_ends_and_one_with_a_request_does_not() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -5,6 +5,7 @@ mod limits;
 mod tests;
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,9 +20,12 @@ use crate::chain::abci::Abci;
 use crate::chain::merkle::{Hash, sha256};
 use crate::chain::params;
 use crate::command::Command;
+use crate::listen::Counted;
 
 /// Maximum number of transactions that wait for `CheckTx`.
 const SUBMISSIONS: usize = 1_024;
+/// Maximum size of those together whose clients do not wait, in bytes. One alone may have more.
+const SUBMISSION_BYTES: usize = 32 << 20;
 
 /// Reason why a transaction is refused before or after `CheckTx`. The texts are those of CometBFT where it has one.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -63,11 +67,17 @@ pub(crate) struct Closed<'a>(#[allow(dead_code)] MutexGuard<'a, ()>);
 
 /// A handle to the thread of the mempool.
 #[derive(Clone, Debug)]
-pub(crate) struct Submitter(mpsc::Sender<Submission>);
+pub(crate) struct Submitter {
+    sender: mpsc::Sender<Submission>,
+    /// Bytes of the transactions whose clients do not wait for an answer.
+    bytes: Arc<AtomicUsize>,
+}
 
 #[derive(Debug)]
 struct Submission {
     tx: Bytes,
+    /// The part of the bytes that nobody waits for. A client that waits holds its request, which is counted there.
+    counted: Option<Counted>,
     reply: oneshot::Sender<Result<ResponseCheckTx, MempoolError>>,
 }
 
@@ -120,12 +130,13 @@ impl Mempool {
         let mempool = Arc::clone(self);
         let thread =
             std::thread::Builder::new().name("solo-mempool".to_owned()).spawn(move || {
-                while let Some(Submission { tx, reply }) = receiver.blocking_recv() {
+                while let Some(Submission { tx, reply, counted }) = receiver.blocking_recv() {
                     // The client may have gone away. The transaction stays.
                     let _ = reply.send(mempool.add(tx));
+                    drop(counted);
                 }
             })?;
-        Ok((Submitter(sender), thread))
+        Ok((Submitter { sender, bytes: Arc::default() }, thread))
     }
 
     /// Checks a transaction and adds it if `CheckTx` returns code 0.
@@ -271,14 +282,21 @@ impl Submitter {
     /// Submits a transaction and waits for the response of `CheckTx`.
     pub(crate) async fn check(&self, tx: Bytes) -> Result<ResponseCheckTx, MempoolError> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Submission { tx, reply }).await.map_err(|_| MempoolError::Closed)?;
+        let submission = Submission { tx, reply, counted: None };
+        self.sender.send(submission).await.map_err(|_| MempoolError::Closed)?;
         answer.await.map_err(|_| MempoolError::Closed)?
     }
 
-    /// Submits a transaction without waiting.
+    /// Submits a transaction without waiting. Too many of them are refused, and too many bytes.
     pub(crate) fn submit(&self, tx: Bytes) -> Result<(), MempoolError> {
         let (reply, _) = oneshot::channel();
-        self.0.try_send(Submission { tx, reply }).map_err(|error| match error {
+        let counted = Counted::new(&self.bytes, tx.len());
+        let waiting = self.bytes.load(Ordering::Relaxed);
+        if waiting > SUBMISSION_BYTES && waiting > tx.len() {
+            return Err(MempoolError::Busy);
+        }
+        let submission = Submission { tx, reply, counted: Some(counted) };
+        self.sender.try_send(submission).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => MempoolError::Busy,
             mpsc::error::TrySendError::Closed(_) => MempoolError::Closed,
         })

@@ -65,6 +65,26 @@ fn a_duplicate_is_refused_until_it_failed() {
 }
 
 #[test]
+fn transactions_that_nobody_waits_for_are_bounded_by_their_bytes() {
+    let (mempool, _wakes) = usual();
+    let mempool = Arc::new(mempool);
+    let (submitter, thread) = mempool.start().unwrap();
+    let closed = mempool.close();
+    let large = |number| Bytes::from(vec![number; 8 << 20]);
+    let taken = (0..100).take_while(|number| submitter.submit(large(*number)).is_ok()).count();
+    assert_eq!(taken, 4);
+    assert_eq!(submitter.submit(tx("a=1")), Err(MempoolError::Busy));
+    drop(closed);
+    // Once they were checked, there is room again.
+    while submitter.submit(tx("a=1")).is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    drop(submitter);
+    thread.join().unwrap();
+    assert_eq!(mempool.reap(), [tx("a=1")]);
+}
+
+#[test]
 fn every_limit_holds() {
     let limits =
         MempoolLimits { max_txs: 3, max_tx_bytes: 100, max_total_bytes: 150, cache_size: 100 };

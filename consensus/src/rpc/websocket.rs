@@ -54,7 +54,18 @@ pub(crate) async fn upgrade(
     let limit = shared.node.limits.websocket_message_bytes();
     upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(move |socket| async move {
         let _open = Counted::new(&shared.node.usage.websockets, 1);
-        if Session::run(Arc::clone(&shared.node), call, socket).await == End::Client {
+        let leave = async || {
+            tokio::select! {
+                () = place.must_leave() => {}
+                () = call.must_leave() => {}
+            }
+        };
+        let ended = tokio::select! {
+            ended = Session::run(Arc::clone(&shared.node), call.clone(), socket) => ended,
+            // Others need its place, its connection, or the memory that it holds.
+            () = leave() => End::Client,
+        };
+        if ended == End::Client {
             shared.node.usage.drop_client();
         }
         drop(place);

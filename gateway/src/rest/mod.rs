@@ -21,7 +21,8 @@ use percent_encoding::percent_decode_str;
 use prost::Message as _;
 use tonic::Status;
 
-use crate::shared::{HEIGHT, Shared, height};
+use crate::backend::Reply;
+use crate::shared::{Shared, height, tell};
 use crate::status::{self, busy};
 use rules::Rule;
 
@@ -39,7 +40,9 @@ const CORS: [(HeaderName, HeaderValue); 4] = [
     ),
     (
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("grpc-metadata-x-cosmos-block-height, x-cosmos-block-height"),
+        HeaderValue::from_static(
+            "grpc-metadata-x-cosmos-block-height, x-cosmos-block-height, x-capstan-cut-at-height",
+        ),
     ),
 ];
 
@@ -51,8 +54,8 @@ struct Rest {
     document: OnceLock<String>,
 }
 
-/// The answer to a call: JSON, and the height of the state.
-type Answered = Result<(Vec<u8>, i64), Status>;
+/// The answer to a call, whose value is JSON.
+type Answered = Result<Reply, Status>;
 
 /// Returns the routes of REST. With `cors`, web pages of any origin may call.
 pub(crate) fn router(shared: Arc<Shared>, cors: bool) -> Router {
@@ -75,7 +78,7 @@ async fn allow(request: Request, next: Next) -> Response {
 
 async fn document(State(rest): State<Arc<Rest>>, Extension(by): Extension<Call>) -> Response {
     let text = rest.document.get_or_init(|| openapi::document(&rest.rules).to_string());
-    send(&by, Ok((text.clone().into_bytes(), 0)))
+    send(&by, Ok(Reply::of_node(text.clone().into_bytes())))
 }
 
 async fn call(
@@ -114,9 +117,9 @@ async fn answer(rest: &Rest, by: &Call, request: Request) -> Answered {
     let reserved = by.reserve(reply.value.len()).ok_or_else(busy)?;
     let most = backend.max_answer_bytes;
     let shown = move || {
-        let json = answer::json(kind, &reply.value, most)?;
+        let value = answer::json(kind, &reply.value, most)?;
         drop(reserved);
-        Ok((json, reply.height))
+        Ok(Reply { value, ..reply })
     };
     backend.run(shown).await
 }
@@ -137,20 +140,20 @@ fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Status> {
 }
 
 fn send(by: &Call, answered: Answered) -> Response {
-    let reserved = answered.and_then(|(json, height)| {
-        let reserved = by.reserve(json.len()).ok_or_else(busy)?;
-        Ok((held(json, reserved), height))
-    });
-    let (status, body, height) = match reserved {
-        Ok((body, height)) => (200, Body::from(body), height),
-        Err(status) => (answer::http_status(status.code()), Body::from(answer::error(&status)), 0),
-    };
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if height > 0 {
-        headers.insert(HEIGHT, height.into());
-        headers.insert(GATEWAY_HEIGHT, height.into());
-    }
+    let body = answered.and_then(|mut reply| {
+        let reserved = by.reserve(reply.value.len()).ok_or_else(busy)?;
+        tell(&mut headers, &reply);
+        if reply.height > 0 {
+            headers.insert(GATEWAY_HEIGHT, reply.height.into());
+        }
+        Ok(held(std::mem::take(&mut reply.value), reserved))
+    });
+    let (status, body) = match body {
+        Ok(body) => (200, Body::from(body)),
+        Err(status) => (answer::http_status(status.code()), Body::from(answer::error(&status))),
+    };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, headers, body).into_response()
 }

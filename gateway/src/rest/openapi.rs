@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
+use super::request::SEARCH;
 use super::rules::Rule;
 
 /// Returns the document for `rules`.
@@ -52,6 +53,10 @@ fn operation(rule: &Rule, schemas: &mut Schemas) -> Value {
     } else {
         let free: Vec<_> = input.fields().filter(|f| !in_path.contains(f.name())).collect();
         parameters.extend(free.iter().flat_map(|field| query(field, schemas)));
+        // The field is newer than the descriptors.
+        if input.full_name() == SEARCH && input.get_field_by_name("query").is_none() {
+            parameters.push(json!({"name": "query", "in": "query", "schema": {"type": "string"}}));
+        }
     }
     operation["parameters"] = parameters.into();
     operation
@@ -177,5 +182,14 @@ mod tests {
         assert_eq!(vat["parameters"][0]["name"], "vat_id");
         let txs = &document["paths"]["/cosmos/tx/v1beta1/txs"];
         assert!(txs["get"].is_object() && txs["post"]["requestBody"].is_object());
+        let names = |of: &Value| -> Vec<String> {
+            let all = of["parameters"].as_array().unwrap().iter();
+            all.map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+        };
+        for name in ["query", "events", "page", "limit", "order_by"] {
+            assert!(names(&txs["get"]).iter().any(|one| one == name), "{name}");
+        }
+        let other = &document["paths"]["/cosmos/tx/v1beta1/txs/{hash}"]["get"];
+        assert_eq!(names(other), ["hash"]);
     }
 }

@@ -11,7 +11,7 @@ use tonic::Status;
 use super::rules::{Rule, Variable};
 
 /// Name of the request that searches for transactions.
-const SEARCH: &str = "cosmos.tx.v1beta1.GetTxsEventRequest";
+pub(super) const SEARCH: &str = "cosmos.tx.v1beta1.GetTxsEventRequest";
 /// Maximum number of parameters in a query string.
 const MAX_PARAMETERS: usize = 100;
 /// Maximum number of values in a JSON body. Each takes many times its bytes when it is read.

@@ -10,15 +10,16 @@ mod txs;
 use prost::Message;
 use tonic::Status;
 
+use crate::backend::Reply;
 use crate::node::Node;
 
 /// A function that answers an encoded request.
-type Run = fn(&Node, &[u8]) -> Result<Vec<u8>, Status>;
+type Run = fn(&Node, &[u8]) -> Result<Reply, Status>;
 
 /// The methods by their paths.
 const METHODS: &[(&str, Run)] = &[
     ("/cosmos.tx.v1beta1.Service/GetTx", |n, r| run(n, r, txs::get)),
-    (SEARCH, |n, r| run(n, r, txs::search)),
+    (SEARCH, search),
     ("/cosmos.tx.v1beta1.Service/BroadcastTx", |n, r| run(n, r, txs::broadcast)),
     ("/cosmos.tx.v1beta1.Service/GetBlockWithTxs", |n, r| run(n, r, txs::of_block)),
     ("/cosmos.base.tendermint.v1beta1.Service/GetNodeInfo", |n, r| run(n, r, node::info)),
@@ -54,7 +55,7 @@ pub(crate) fn carries_transaction(path: &str) -> bool {
 }
 
 /// Answers a call if the method is one of [`METHODS`].
-pub(crate) fn call(node: &Node, path: &str, request: &[u8]) -> Option<Result<Vec<u8>, Status>> {
+pub(crate) fn call(node: &Node, path: &str, request: &[u8]) -> Option<Result<Reply, Status>> {
     METHODS.iter().find(|(known, _)| *known == path).map(|(_, run)| run(node, request))
 }
 
@@ -62,11 +63,19 @@ fn run<Q: Message + Default, A: Message>(
     node: &Node,
     request: &[u8],
     answer: fn(&Node, Q) -> Result<A, Status>,
-) -> Result<Vec<u8>, Status> {
-    let request = Q::decode(request).map_err(|error| {
+) -> Result<Reply, Status> {
+    Ok(Reply::of_node(answer(node, decoded(request)?)?.encode_to_vec()))
+}
+
+fn search(node: &Node, request: &[u8]) -> Result<Reply, Status> {
+    let (answer, cut_at) = txs::search(node, decoded(request)?)?;
+    Ok(Reply { cut_at, ..Reply::of_node(answer.encode_to_vec()) })
+}
+
+fn decoded<Q: Message + Default>(request: &[u8]) -> Result<Q, Status> {
+    Q::decode(request).map_err(|error| {
         Status::invalid_argument(format!("the request is not protobuf of the right type: {error}"))
-    })?;
-    Ok(answer(node, request)?.encode_to_vec())
+    })
 }
 
 #[cfg(test)]

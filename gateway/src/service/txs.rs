@@ -46,10 +46,11 @@ pub(super) fn get(node: &Node, request: GetTxRequest) -> Result<GetTxResponse, S
     Ok(GetTxResponse { tx: Some(tx), tx_response: Some(response) })
 }
 
+/// Returns the transactions, and the height at which the node's search ended because it had read enough.
 pub(super) fn search(
     node: &Node,
     request: GetTxsEventRequest,
-) -> Result<GetTxsEventResponse, Status> {
+) -> Result<(GetTxsEventResponse, Option<i64>), Status> {
     #[allow(deprecated)] // Clients of older SDKs send conditions one by one, and an offset.
     let (events, pagination) = (&request.events, request.pagination.as_ref());
     let query = match request.query.is_empty() {
@@ -76,6 +77,7 @@ pub(super) fn search(
     });
     let found = (node.rpc)("tx_search", params)
         .map_err(|error| Status::invalid_argument(shortened(&error)))?;
+    let cut = found["cut_at_height"].as_str().and_then(|height| height.parse().ok());
     let found: endpoint::tx_search::Response =
         serde_json::from_value(found).map_err(|error| Status::internal(error.to_string()))?;
     let (mut txs, mut tx_responses, mut times) = (Vec::new(), Vec::new(), Times::new(node));
@@ -86,12 +88,13 @@ pub(super) fn search(
     }
     let total = u64::from(found.total_count);
     #[allow(deprecated)]
-    Ok(GetTxsEventResponse {
+    let response = GetTxsEventResponse {
         txs,
         tx_responses,
         pagination: Some(PageResponse { next_key: Vec::new(), total }),
         total,
-    })
+    };
+    Ok((response, cut))
 }
 
 pub(super) fn broadcast(

@@ -223,23 +223,11 @@ fn refuse_foreign(path: &Path) -> Result<(), HomeError> {
     }
     // What an interrupted start leaves, and what `capstan keys`, `capstan serve` and `capstan init --validator` make
     // before.
-    let ours = [
-        GENESIS,
-        GENESIS_STATE,
-        CONFIG,
-        LOCK,
-        KEYS,
-        OVERRIDES,
-        COMET,
-        SERVE,
-        "genesis.partial",
-        "home.partial",
-        "config.partial",
-    ];
+    let ours = [GENESIS, GENESIS_STATE, CONFIG, LOCK, KEYS, OVERRIDES, COMET, SERVE];
     let unreadable = |source| HomeError::Read { path: path.to_owned(), source };
     for entry in fs::read_dir(path).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
-        if !ours.iter().any(|known| name == *known) {
+        if !ours.iter().any(|known| name == *known) && !capstan_files::is_partial(&name) {
             return Err(HomeError::Foreign { path: path.to_owned(), name });
         }
     }

@@ -54,7 +54,7 @@ fn a_place_where_nothing_can_be_made_is_named() {
 #[test]
 fn an_interrupted_start_is_completed() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("genesis.partial"), "{").unwrap();
+    fs::write(dir.path().join(".genesis.json.capstan-partial"), "{").unwrap();
     fs::write(dir.path().join(GENESIS), "{").unwrap();
     let home = open(dir.path().to_owned(), "c").unwrap();
     assert_eq!(home.genesis().unwrap().0.chain_id, "c");

@@ -40,6 +40,14 @@ impl Version {
         Hash(self.state_root)
     }
 
+    /// Returns the version that a commit with these changes made, or `None` if it made none.
+    pub(crate) fn written_by(changes: &[Written]) -> Result<Option<Self>, Error> {
+        let prefix = [PROVEN, VERSION].concat();
+        let made = changes.iter().filter(|(key, _)| key.starts_with(&prefix));
+        let made = made.filter_map(|(key, value)| Some((key, value.as_ref()?))).next_back();
+        made.map(|(key, bytes)| parse(key, bytes)).transpose()
+    }
+
     pub(crate) fn numbered(state: &StateView, number: u64) -> Result<Self, Error> {
         read(state, &version_key(number))?.ok_or_else(|| {
             Error::Damaged(format!("version {number} of the proven tree is missing"))
@@ -153,8 +161,11 @@ pub(crate) fn orphans(state: &StateView, number: u64) -> Result<Vec<NodeKey>, Er
 }
 
 pub(crate) fn version_key(number: u64) -> Vec<u8> {
-    [PROVEN, b"v.", &number.to_be_bytes()].concat()
+    [PROVEN, VERSION, &number.to_be_bytes()].concat()
 }
+
+/// What the keys of versions have after [`PROVEN`].
+const VERSION: &[u8] = b"v.";
 
 fn orphans_key(number: u64) -> Vec<u8> {
     [PROVEN, b"o.", &number.to_be_bytes()].concat()
@@ -165,9 +176,13 @@ pub(crate) const KEPT: &[u8] = b"local.proven.kept";
 
 fn read<T: BorshDeserialize>(state: &StateView, key: &[u8]) -> Result<Option<T>, Error> {
     let Some(bytes) = state.lend(key)? else { return Ok(None) };
+    parse(key, &bytes).map(Some)
+}
+
+fn parse<T: BorshDeserialize>(key: &[u8], bytes: &[u8]) -> Result<T, Error> {
     let malformed =
         || Error::Damaged(format!("the record {:?} is malformed", String::from_utf8_lossy(key)));
-    borsh::from_slice(&bytes).map(Some).map_err(|_| malformed())
+    borsh::from_slice(bytes).map_err(|_| malformed())
 }
 
 fn written<T: BorshSerialize>(key: Vec<u8>, value: &T) -> Result<Written, Error> {

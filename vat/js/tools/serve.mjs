@@ -1,6 +1,8 @@
 // Runs an account's object, written in JavaScript, for `capstan serve`. Lines of JSON on standard
 // input and output connect it to the program that reads the outbox and sends transactions.
 import '@endo/init';
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
 import path from 'node:path';
 import readline from 'node:readline';
 import { pathToFileURL } from 'node:url';
@@ -248,7 +250,24 @@ const onLine = async line => {
 };
 
 process.on('unhandledRejection', error => console.error('unhandled rejection:', error));
-const module = await import(pathToFileURL(path.resolve(file)).href);
+// Node tells the place of a syntax error only of a program that it checks.
+const place = () => {
+  const input = fs.readFileSync(file);
+  const { stderr } = spawnSync(process.execPath, ['--check', '--input-type=module'], { input, encoding: 'utf8' });
+  return stderr.split('\n    at ')[0].replace('[stdin]', () => file).trim();
+};
+const load = async () => {
+  try {
+    return await import(pathToFileURL(path.resolve(file)).href);
+  } catch (error) {
+    // In another module it has no place, either.
+    const where = error instanceof SyntaxError && place();
+    if (!where) throw error;
+    console.error(where);
+    return process.exit(1);
+  }
+};
+const module = await load();
 const make = module.makeObject || module.buildRootObject;
 if (typeof make !== 'function') {
   throw Error(`${file} exports no function makeObject or buildRootObject`);
