@@ -113,7 +113,9 @@ impl Stage {
         let mut stage = Self { kernel, store, roots: vec![], log };
         stage.change(|kernel, block| {
             kernel.initialize(block, &config(kernel_options)).unwrap();
-            VATS.iter().for_each(|vat| drop(kernel.pin_vat_root(block, vat).unwrap()));
+            for vat in VATS {
+                kernel.pin_vat_root(block, vat).unwrap();
+            }
         });
         while !stage.run(CRANKS) {}
         stage
@@ -395,15 +397,12 @@ fn a_loop_without_end_exceeds_its_limit() {
 
 #[test]
 fn a_notification_says_more_than_was_foreseen() {
-    let send = |result| json!(["send", "o-50", {"body": "#[\"hear\",[]]", "slots": []}, result]);
     let resolve = |promise, other: Option<&str>| match other {
         Some(other) => {
             json!(["resolve", [[promise, false, {"body": "#[\"&0\"]", "slots": [other]}]]])
         }
         None => json!(["resolve", [[promise, false, data("1")]]]),
     };
-    let hold = json!(["send", "o-50", {"body": "#[\"hold\",[]]", "slots": []}, "p+5"]);
-    let _ = (send, hold);
     let story = [
         // The boss waits for a promise of its own, which it hands to another vat inside of another one.
         calls(
