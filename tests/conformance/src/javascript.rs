@@ -13,6 +13,7 @@ use capstan_abi::{Delivery, DeliveryResult};
 use capstan_kernel::VAT_ADMIN;
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
+    ahead::{AheadPlan, Turn},
     host::{
         Delivered, HeapImage, HostFault, Start, Syscalls, VatHost, WorkerOptions, WorkerSource,
     },
