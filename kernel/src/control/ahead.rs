@@ -50,8 +50,8 @@ struct Upcoming {
     position: u64,
     /// The vat to which it led when it was looked at.
     vat: Option<VatId>,
-    /// It was handed to the host, or will not be.
-    is_settled: bool,
+    /// The event itself, while it may be handed to the host.
+    event: Option<RunQueueEvent>,
 }
 
 impl Outlook {
@@ -131,7 +131,8 @@ impl<H: VatHost> Look<'_, H> {
                 Some(vat) if is_message => !self.is_worth_it(&state, vat)?,
                 _ => true,
             };
-            outlook.events.push_back(Upcoming { position, vat, is_settled });
+            let event = (!is_settled).then_some(event);
+            outlook.events.push_back(Upcoming { position, vat, event });
             outlook.next += 1;
         }
         Ok(())
@@ -155,21 +156,21 @@ impl<H: VatHost> Look<'_, H> {
             let Some(vat) = event.vat else { continue };
             let is_first = busy.insert(vat) && !self.online.ahead.has_begun(vat);
             // The next event runs on this thread at once.
-            if number == 0 || event.is_settled || !is_first || !self.host.is_running(vat) {
+            if number == 0 || !is_first || !self.host.is_running(vat) {
                 continue;
             }
-            event.is_settled = true;
+            let Some(event) = event.event.take() else { continue };
             if self.plan.is_reckless || self.online.ahead.is_worth_it(vat) {
-                found |= self.begin(over, event.position, vat);
+                found |= self.begin(over, event, vat);
             }
         }
         found
     }
 
     /// Hands one delivery over. A fault of the store is left to the delivery's turn.
-    fn begin(&mut self, over: &mut dyn Overlay, position: u64, vat: VatId) -> bool {
+    fn begin(&mut self, over: &mut dyn Overlay, event: RunQueueEvent, vat: VatId) -> bool {
         over.push();
-        let foreseen = foresee(over, position);
+        let foreseen = foresee(over, event);
         over.rollback();
         let Ok(Some(Foreseen { vat: receiver, delivery, limit })) = foreseen else { return false };
         if receiver != vat {
@@ -181,9 +182,7 @@ impl<H: VatHost> Look<'_, H> {
     }
 }
 
-fn foresee(over: &mut dyn Overlay, position: u64) -> Result<Option<Foreseen>> {
+fn foresee(over: &mut dyn Overlay, event: RunQueueEvent) -> Result<Option<Foreseen>> {
     let mut stats = Stats::default();
-    let mut state = State::open(over, &mut stats, None)?;
-    let event = state.need(&keys::run(position))?;
-    state.foresee(event)
+    State::open(over, &mut stats, None)?.foresee(event)
 }

@@ -106,7 +106,9 @@ impl HostLayer for Timed {
 struct Round {
     wall: Duration,
     cpu: Duration,
-    /// CPU time of the kernel's thread besides vats.
+    /// CPU time of the kernel's thread.
+    thread: Duration,
+    /// The part of it that was not spent on vats.
     serial: Duration,
     cranks: u64,
 }
@@ -135,7 +137,7 @@ impl Player {
         let cranks = self.bench.call(method, &json!([hits]))?;
         let (cpu, wall) = clock.read();
         let thread = cpu_time_of(libc::RUSAGE_THREAD).saturating_sub(thread);
-        Ok(Round { wall, cpu, serial: thread.saturating_sub(self.inline.get()), cranks })
+        Ok(Round { wall, cpu, thread, serial: thread.saturating_sub(self.inline.get()), cranks })
     }
 }
 
@@ -144,8 +146,13 @@ struct Game {
     cranks: u64,
     /// Wall time of one thread over that of two.
     speedup: f64,
+    /// The same by CPU time, as on two cores that do nothing else: no thread is faster than the kernel's, and the two cores are
+    /// no faster than half of all work.
+    by_cpu: f64,
     /// CPU time of two threads over that of one.
     cpu: f64,
+    /// CPU microseconds of a crank: on one thread, on two, and in the latter case besides vats.
+    micros: [f64; 3],
     /// The serial share with two threads.
     serial: f64,
     wall: Duration,
@@ -153,6 +160,7 @@ struct Game {
 
 fn play(players: &mut [Player; 2], method: &str, hits: u64) -> Result<Game> {
     let (mut speedups, mut cpus, mut shares, mut walls) = (vec![], vec![], vec![], vec![]);
+    let (mut by_cpu, mut micros) = (vec![], [vec![], vec![], vec![]]);
     let mut cranks = 0;
     for number in 0..=ROUNDS {
         let [one, two] = players;
@@ -171,10 +179,22 @@ fn play(players: &mut [Player; 2], method: &str, hits: u64) -> Result<Game> {
             cpus.push(two.cpu.as_secs_f64() / one.cpu.as_secs_f64());
             shares.push(two.serial.as_secs_f64() / two.cpu.as_secs_f64());
             walls.push(one.wall.as_secs_f64());
+            by_cpu.push(one.cpu.as_secs_f64() / two.thread.max(two.cpu / 2).as_secs_f64());
+            for (all, cpu) in micros.iter_mut().zip([one.cpu, two.cpu, two.serial]) {
+                all.push(cpu.as_secs_f64() * 1e6 / cranks as f64);
+            }
         }
     }
     let wall = Duration::from_secs_f64(median(walls));
-    Ok(Game { cranks, speedup: median(speedups), cpu: median(cpus), serial: median(shares), wall })
+    Ok(Game {
+        cranks,
+        speedup: median(speedups),
+        by_cpu: median(by_cpu),
+        cpu: median(cpus),
+        micros: micros.map(median),
+        serial: median(shares),
+        wall,
+    })
 }
 
 fn median(mut numbers: Vec<f64>) -> f64 {
@@ -201,7 +221,9 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
                 "cranks": game.cranks,
                 "wall_s": game.wall.as_secs_f64(),
                 "speedup": game.speedup,
+                "by_cpu": game.by_cpu,
                 "cpu": game.cpu,
+                "cpu_us_a_crank": game.micros,
                 "serial": game.serial,
             })
         };
@@ -225,11 +247,15 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
         [("64 pairs of JavaScript vats", &pairs), ("ping-pong of two JavaScript vats", &lone)]
     {
         println!(
-            "{name:<56} {:>10} {:>9.2}x {:>9.2}x {:>8.1} %",
+            "{name:<40} {:>8} {:>7.2}x {:>7.2}x {:>7.2}x {:>6.1} %   {:.0} {:.0} {:.0}",
             game.cranks,
             game.speedup,
+            game.by_cpu,
             game.cpu,
-            100.0 * game.serial
+            100.0 * game.serial,
+            game.micros[0],
+            game.micros[1],
+            game.micros[2],
         );
     }
     println!("\n64 pairs by Amdahl's law, with the serial share above:");

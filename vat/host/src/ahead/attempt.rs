@@ -67,6 +67,8 @@ pub(crate) struct Attempt {
 struct Progress {
     job: Option<Job>,
     reached: Option<Reached>,
+    /// The kernel's thread waits.
+    is_awaited: bool,
     /// The answer to the last question. The inner value is `None` if the worker is to be unwound.
     answer: Option<Option<SyscallResult>>,
 }
@@ -98,8 +100,10 @@ impl Attempt {
         let mut progress = self.progress();
         loop {
             if let Some(reached) = progress.reached.take() {
+                progress.is_awaited = false;
                 return reached;
             }
+            progress.is_awaited = true;
             progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -135,8 +139,7 @@ impl Attempt {
             return None;
         }
         progress.answer = None;
-        progress.reached = Some(Reached::Question(calls, question));
-        self.changed.notify_all();
+        self.reach(&mut progress, Reached::Question(calls, question));
         loop {
             if let Some(answer) = progress.answer.take() {
                 return answer;
@@ -147,8 +150,15 @@ impl Attempt {
 
     /// Hands over the end of the run.
     pub(crate) fn end(&self, calls: Vec<Call>, end: Result<(Running, Ran), HostFault>) {
-        self.progress().reached = Some(Reached::End(calls, end));
-        self.changed.notify_all();
+        self.reach(&mut self.progress(), Reached::End(calls, end));
+    }
+
+    fn reach(&self, progress: &mut Progress, reached: Reached) {
+        progress.reached = Some(reached);
+        // Waking nobody would be a call of the system all the same.
+        if progress.is_awaited {
+            self.changed.notify_all();
+        }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

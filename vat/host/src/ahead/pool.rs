@@ -36,6 +36,8 @@ struct Queue {
 #[derive(Default)]
 struct Waiting {
     attempts: VecDeque<(Arc<Attempt>, Duration)>,
+    /// Threads that have nothing to do.
+    idle: usize,
     is_closed: bool,
 }
 
@@ -57,8 +59,11 @@ impl Pool {
         let mut waiting = self.queue.waiting();
         let at = waiting.attempts.len().saturating_sub(overtaken);
         waiting.attempts.insert(at, (Arc::clone(attempt), delay));
+        let is_awaited = waiting.idle > 0;
         drop(waiting);
-        self.queue.changed.notify_one();
+        if is_awaited {
+            self.queue.changed.notify_one();
+        }
         Ok(())
     }
 
@@ -111,7 +116,9 @@ impl Queue {
             if let Some(next) = waiting.attempts.pop_front() {
                 return Some(next);
             }
+            waiting.idle += 1;
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting.idle -= 1;
         }
     }
 
