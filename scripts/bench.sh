@@ -16,6 +16,8 @@ section "smallcaps"
 "$CARGO_TARGET_DIR/debug/capstan-bench" smallcaps
 section "blocks"
 "$CARGO_TARGET_DIR/debug/capstan-bench" blocks
+section "vats on two threads"
+"$CARGO_TARGET_DIR/debug/capstan-bench" parallel
 section "a thousand vats"
 "$CARGO_TARGET_DIR/debug/capstan-bench" fleet
 section "starting a node"

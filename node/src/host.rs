@@ -1,6 +1,16 @@
-use std::path::PathBuf;
+use std::{num::NonZero, path::PathBuf, thread};
 
 use capstan_vat_host::{Compilers, HostError, HostOptions, JsEngine, WasmHost};
+
+/// The most threads that run vats if nobody chooses a number.
+const MAX_THREADS: usize = 16;
+
+/// Returns the number of threads that run vats for a number that was configured, of which 0 stands for the machine's
+/// cores, up to 16.
+pub fn vat_threads(configured: usize) -> usize {
+    let cores = || thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
+    if configured == 0 { cores() } else { configured }
+}
 
 /// Returns the JavaScript engine of every node, as the vat host takes it.
 pub fn js_engine() -> JsEngine {
@@ -11,7 +21,7 @@ pub fn js_engine() -> JsEngine {
     }
 }
 
-/// Opens the vat host of a node, which keeps compiled code in the directory `cache`. `on_step` is told what takes
+/// Opens the vat host of a node, which keeps compiled code in the directory `cache` and runs vats on all cores. `on_step` is told what takes
 /// long.
 ///
 /// # Errors
@@ -22,7 +32,12 @@ pub fn open_host(
     on_step: &dyn Fn(&str),
 ) -> Result<WasmHost, HostError> {
     open_host_with(
-        HostOptions { cache_dir: Some(cache), compilers, ..HostOptions::default() },
+        HostOptions {
+            cache_dir: Some(cache),
+            compilers,
+            threads: vat_threads(0),
+            ..HostOptions::default()
+        },
         on_step,
     )
 }

@@ -11,7 +11,7 @@ use capstan_consensus::solo::{self, BlockPolicy, CheckOnly, Solo, SoloConfig};
 use capstan_gateway::{Gateway, Usage, in_process};
 use capstan_genesis::{Genesis, GenesisDevice};
 use capstan_store::Store;
-use capstan_vat_host::WasmHost;
+use capstan_vat_host::{Usage as HostUsage, WasmHost};
 
 use crate::config::{Config, Log};
 use crate::descriptors;
@@ -160,10 +160,30 @@ fn measured_files(home: &Home, config: &Config) -> Vec<PathBuf> {
     files
 }
 
-/// Returns the sizes of the vat host's caches as metrics.
+/// Returns the sizes of the vat host's caches as metrics, and its counts of deliveries that were run ahead.
 fn cache_measures(host: &WasmHost) -> Vec<Measure> {
     let (disk, memory) = (host.usage(), host.usage());
+    let count = |name, help, read: fn(&HostUsage) -> u64| {
+        let usage = host.usage();
+        Measure::new(name, help, move || read(&usage))
+    };
     vec![
+        count("ahead_begun", "Deliveries run before their turn", HostUsage::ahead_begun),
+        count(
+            "ahead_counted",
+            "Deliveries run before their turn that counted",
+            HostUsage::ahead_counted,
+        ),
+        count(
+            "ahead_awaited",
+            "Deliveries run before their turn and waited for",
+            HostUsage::ahead_awaited,
+        ),
+        count(
+            "ahead_lost",
+            "Deliveries run before their turn and discarded",
+            HostUsage::ahead_lost,
+        ),
         Measure::new("artifact_cache_bytes", "Compiled modules on disk", move || {
             disk.artifact_bytes()
         }),

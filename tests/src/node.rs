@@ -25,6 +25,10 @@ pub struct Options {
     pub memory: MemoryMode,
     /// Maximum number of vats in memory. `None` takes the default.
     pub max_vats_online: Option<usize>,
+    /// Threads that run vats before their turn. With fewer than two there are none.
+    pub threads: usize,
+    /// The seed by which runs before their turn are delayed, reordered and lost.
+    pub chaos: Option<u64>,
     /// Keeps all transcripts if `true`.
     pub archive: bool,
     /// The engine that JavaScript vats run on. It is part of the state, so all nodes of a chain have the same.
@@ -163,8 +167,9 @@ pub fn host(options: &Options) -> WasmHost {
         Engine::JavaScript => capstan_node::js_engine(),
         Engine::Idle => raw::idle_engine(),
     };
-    let Options { cache_dir, compilers, memory, .. } = options.clone();
-    let options = HostOptions { cache_dir, compilers, memory, ..HostOptions::default() };
+    let Options { cache_dir, compilers, memory, threads, chaos, .. } = options.clone();
+    let options =
+        HostOptions { cache_dir, compilers, memory, threads, chaos, ..HostOptions::default() };
     WasmHost::open(engine, options, &|_| {}).unwrap()
 }
 

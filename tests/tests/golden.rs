@@ -107,6 +107,21 @@ fn with_copies(options: Options) -> Options {
     Options { memory: MemoryMode::Copies, ..options }
 }
 
+/// As on a node whose vats run ahead on so many threads, late, reordered and partly in vain.
+fn ahead(options: Options, threads: usize) -> Options {
+    Options { threads, chaos: Some(threads as u64), ..options }
+}
+
+#[test]
+fn a_chain_of_wasm_vats_that_run_ahead_comes_to_the_recorded_hashes() {
+    [2, 7].into_iter().for_each(|threads| wasm_chain(&ahead(Options::raw(), threads)));
+}
+
+#[test]
+fn a_chain_of_javascript_vats_that_run_ahead_comes_to_the_recorded_hashes() {
+    [2, 7].into_iter().for_each(|threads| javascript_chain(&ahead(Options::usual(), threads)));
+}
+
 #[test]
 fn a_chain_of_wasm_vats_comes_to_the_recorded_hashes() {
     wasm_chain(&Options::raw());

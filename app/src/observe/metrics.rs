@@ -52,7 +52,9 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_queries_total` | queries answered, through any JSON-RPC |
 /// | `capstan_query_answer_bytes_total` | bytes of their answers |
 /// | `capstan_query_answer_bytes_max` | bytes of the largest one since the start |
-/// | `capstan_vat_seconds_total` | time that vats computed: deliveries but for their syscalls, starting, restoring |
+/// | `capstan_ahead_begun`, `capstan_ahead_counted` | deliveries that were run on another thread before their turn, and those of them that counted |
+/// | `capstan_ahead_awaited`, `capstan_ahead_lost` | those of them that the kernel had to wait for, and that were discarded and made again |
+/// | `capstan_vat_seconds_total` | time that the kernel's thread spent on vats: deliveries but for their syscalls, starting, restoring, waiting for what other threads run |
 /// | `capstan_root_seconds` | how long computing a block's root took; part of FinalizeBlock |
 /// | `capstan_finalize_seconds`, `capstan_commit_seconds`, `capstan_snapshot_seconds` | how long FinalizeBlock, Commit and
 /// the storing of a heap took |

@@ -8,6 +8,7 @@ use std::{
 use capstan_abi::{Delivery, Syscall, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
+    ahead::{AheadPlan, Turn},
     host::{
         Delivered, HeapImage, HostFault, Start, Syscalls, VatHost, WorkerOptions, WorkerSource,
     },
@@ -17,7 +18,8 @@ use capstan_kernel_ports::{
 use crate::observe::metrics::Metrics;
 
 /// A [`VatHost`] that records the computing time of an inner one in [`Metrics`]. It counts deliveries, and the start
-/// and restoration of workers. The time of syscalls is the kernel's and does not count.
+/// and restoration of workers. The time of syscalls is the kernel's and does not count. Of deliveries that were run ahead
+/// it counts the time for which the kernel waited.
 pub(crate) struct TimedHost<H> {
     host: H,
     metrics: Metrics,
@@ -111,6 +113,25 @@ impl<H: VatHost> HostLayer for TimedHost<H> {
         self.metrics.vat_ran(began.elapsed().saturating_sub(syscalls.spent));
         self.measure(vat);
         delivered
+    }
+
+    fn ahead_plan(&self) -> AheadPlan {
+        self.host.ahead_plan()
+    }
+
+    fn take_turn(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Turn {
+        let mut syscalls = TimedSyscalls { syscalls, spent: Duration::ZERO };
+        let began = Instant::now();
+        let turn = self.host.take_turn(vat, delivery, limit, &mut syscalls);
+        self.metrics.vat_ran(began.elapsed().saturating_sub(syscalls.spent));
+        self.measure(vat);
+        turn
     }
 
     fn stop(&mut self, vat: VatId) {

@@ -3,7 +3,10 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{Delivery, DeliveryResult, Syscall, SyscallResult};
 
-use crate::{Computrons, Hash, VatId};
+use crate::{
+    Computrons, Hash, VatId,
+    ahead::{Ahead, AheadPlan, Turn},
+};
 
 pub use crate::fault::HostFault;
 
@@ -190,6 +193,34 @@ pub trait VatHost {
         limit: Computrons,
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault>;
+
+    /// Returns the [`AheadPlan`] of this host.
+    fn ahead_plan(&self) -> AheadPlan {
+        AheadPlan::NONE
+    }
+
+    /// Begins a delivery before its turn, on another thread. Has no effect if the host has no [`AheadPlan`].
+    ///
+    /// The worker counts as being in memory meanwhile. Nobody may ask for its heap before [`VatHost::take_turn`]. If
+    /// the worker is stopped or replaced, what it has run is lost.
+    fn run_ahead(&mut self, ahead: Ahead) {
+        let _ = ahead;
+    }
+
+    /// Ends what was run ahead for `vat`, if it is this delivery within this limit: makes its syscalls of `syscalls`, in
+    /// order, and returns the [`Turn`].
+    ///
+    /// Only a run that ends as it would have ended now counts.
+    fn take_turn(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Turn {
+        let _ = (vat, delivery, limit, syscalls);
+        Turn::NotAhead
+    }
 
     /// Returns whether a worker of `vat` is in memory.
     fn is_running(&self, vat: VatId) -> bool;

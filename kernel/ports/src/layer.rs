@@ -37,6 +37,7 @@ use capstan_abi::{Delivery, Syscall, SyscallResult};
 
 use crate::{
     Computrons, Hash, VatId,
+    ahead::{Ahead, AheadPlan, Turn},
     host::{
         Delivered, HeapImage, HostFault, Start, StartVerdict, Syscalls, VatHost, WorkerOptions,
         WorkerSource,
@@ -83,6 +84,28 @@ pub trait HostLayer {
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault> {
         self.host_mut().deliver(vat, delivery, limit, syscalls)
+    }
+
+    /// Returns [`AheadPlan::NONE`]: a layer that changes deliveries would not see those that are run ahead. A layer that
+    /// handles [`HostLayer::take_turn`] may forward this.
+    fn ahead_plan(&self) -> AheadPlan {
+        AheadPlan::NONE
+    }
+
+    /// Forwards [`VatHost::run_ahead`].
+    fn run_ahead(&mut self, ahead: Ahead) {
+        self.host_mut().run_ahead(ahead);
+    }
+
+    /// Forwards [`VatHost::take_turn`].
+    fn take_turn(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Turn {
+        self.host_mut().take_turn(vat, delivery, limit, syscalls)
     }
 
     /// Forwards [`VatHost::is_running`].
@@ -159,6 +182,24 @@ impl<L: HostLayer> VatHost for L {
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault> {
         HostLayer::deliver(self, vat, delivery, limit, syscalls)
+    }
+
+    fn ahead_plan(&self) -> AheadPlan {
+        HostLayer::ahead_plan(self)
+    }
+
+    fn run_ahead(&mut self, ahead: Ahead) {
+        HostLayer::run_ahead(self, ahead);
+    }
+
+    fn take_turn(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Turn {
+        HostLayer::take_turn(self, vat, delivery, limit, syscalls)
     }
 
     fn is_running(&self, vat: VatId) -> bool {

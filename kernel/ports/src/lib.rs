@@ -4,7 +4,7 @@
 //! * [`host`] is the interface to vats: workers that take deliveries, make syscalls and are metered.
 //!
 //! The kernel is generic over both. The crates `capstan-store` and `capstan-vat-host` implement them, and know nothing
-//! else of the kernel. [`memory`] implements the first in memory, for tests. [`layer`] lets a host be wrapped.
+//! else of the kernel. [`ahead`] is how a host makes deliveries before their turn. [`memory`] implements the first in memory, for tests. [`layer`] lets a host be wrapped.
 //!
 //! # Example
 //!
@@ -35,11 +35,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod ahead;
 pub mod fault;
 pub mod host;
 pub mod layer;
 pub mod memory;
 pub mod store;
+pub mod through;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -146,6 +147,14 @@ impl Overlay for MemoryState {
 
     fn top_size(&self) -> LevelSize {
         self.levels.last().map_or(LevelSize::default(), |level| level.size)
+    }
+
+    fn pin(&self, prefix: &[u8]) -> Option<Arc<dyn Read + Send + Sync>> {
+        let mut pinned = Self::default();
+        for (key, value) in self.scan(prefix).ok()? {
+            pinned.set(&key, value);
+        }
+        Some(Arc::new(pinned))
     }
 
     fn top_writes(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {

@@ -5,6 +5,8 @@
 //! derivable from hashed state, or hashed state must hold its hash. Blobs are content-addressed: their key is their
 //! SHA-256.
 
+use std::sync::Arc;
+
 use crate::Hash;
 
 pub use crate::fault::{Cause, StoreFault};
@@ -128,6 +130,14 @@ pub trait Overlay: Read {
 
     /// Returns the size of the top level, in constant time.
     fn top_size(&self) -> LevelSize;
+
+    /// Returns the present entries whose key starts with `prefix`, for another thread to read while the overlay changes.
+    ///
+    /// Returns `None` if the overlay cannot be read so. Entries with other keys, and blobs, may be missing.
+    fn pin(&self, prefix: &[u8]) -> Option<Arc<dyn Read + Send + Sync>> {
+        let _ = prefix;
+        None
+    }
 
     /// Calls `visit` for each key that the top level wrote, in key order, with its last value.
     ///

@@ -9,7 +9,10 @@ use capstan_kernel_ports::{
 
 use crate::{
     application::Application,
-    control::genesis::{KernelConfig, initialize},
+    control::{
+        ahead::Outlook,
+        genesis::{KernelConfig, initialize},
+    },
     crank::{
         deliver::Crank,
         execute::{Closing, close},
@@ -52,8 +55,9 @@ impl Default for NodeOptions {
 /// All else is in the store. Every call takes it as the [`Overlay`] of the block in progress. After an error
 /// of type [`KernelPanic`] the block must be discarded, and the kernel repeats the same error from then on.
 pub struct Kernel<H> {
-    host: H,
-    online: Online,
+    pub(crate) host: H,
+    pub(crate) online: Online,
+    pub(crate) outlook: Outlook,
     archive: bool,
     slog: Option<Box<dyn Slog + Send>>,
     application: Option<Box<dyn Application + Send>>,
@@ -89,6 +93,7 @@ impl<H: VatHost> Kernel<H> {
         Self {
             host,
             online,
+            outlook: Outlook::default(),
             archive,
             slog: None,
             application: None,
@@ -151,7 +156,10 @@ impl<H: VatHost> Kernel<H> {
         self.held = Held::default();
         let mut stats = load_stats(over)?;
         let mut report = RunReport::default();
+        self.outlook.begin_block();
+        self.online.ahead.begin_block();
         loop {
+            self.look_ahead(over);
             let Some((outcome, work)) = self.crank(over, &mut stats, policy)? else {
                 report.idle = true;
                 break;

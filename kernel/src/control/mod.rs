@@ -2,6 +2,7 @@
 //!
 //! This room lies over all others: it runs cranks, and changes the state between them.
 
+pub(crate) mod ahead;
 mod devices;
 pub(crate) mod genesis;
 mod introduce;

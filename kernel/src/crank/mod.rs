@@ -4,6 +4,7 @@
 
 pub(crate) mod deliver;
 pub(crate) mod execute;
+pub(crate) mod foresee;
 pub(crate) mod guard;
 pub mod policy;
 pub(crate) mod results;

@@ -4,9 +4,13 @@ use std::collections::VecDeque;
 
 use capstan_kernel_ports::VatId;
 
+use crate::vats::ahead::RunsAhead;
+
 /// The vats in memory, in the order of their last use, with the bytes that each takes.
 #[derive(Debug)]
 pub(crate) struct Online {
+    /// What is known of those that run ahead of their turn.
+    pub(crate) ahead: RunsAhead,
     order: VecDeque<(VatId, u64)>,
     max: usize,
     max_bytes: u64,
@@ -14,7 +18,7 @@ pub(crate) struct Online {
 
 impl Online {
     pub(crate) fn new(max: usize, max_bytes: u64) -> Self {
-        Self { order: VecDeque::new(), max: max.max(1), max_bytes }
+        Self { ahead: RunsAhead::default(), order: VecDeque::new(), max: max.max(1), max_bytes }
     }
 
     /// Notes a use of a vat that takes so many bytes. Returns the vats that have to leave memory for it, those that were
@@ -23,7 +27,7 @@ impl Online {
         if self.order.back() == Some(&(vat, bytes)) {
             return Vec::new();
         }
-        self.forget(vat);
+        self.remove(vat);
         self.order.push_back((vat, bytes));
         let mut idle = Vec::new();
         while self.order.len() > 1 && (self.order.len() > self.max || self.bytes() > self.max_bytes)
@@ -38,10 +42,17 @@ impl Online {
     }
 
     pub(crate) fn pop(&mut self) -> Option<VatId> {
-        self.order.pop_front().map(|(vat, _)| vat)
+        let (vat, _) = self.order.pop_front()?;
+        self.ahead.forget(vat);
+        Some(vat)
     }
 
     pub(crate) fn forget(&mut self, vat: VatId) {
+        self.ahead.forget(vat);
+        self.remove(vat);
+    }
+
+    fn remove(&mut self, vat: VatId) {
         self.order.retain(|(other, _)| *other != vat);
     }
 }

@@ -121,6 +121,13 @@ impl Syscalls for VatSyscalls<'_, '_> {
     }
 }
 
+impl<'s> VatSyscalls<'_, 's> {
+    /// Returns the state, as it is between two syscalls.
+    pub(crate) fn state(&self) -> &State<'s> {
+        self.state
+    }
+}
+
 impl VatSyscalls<'_, '_> {
     fn condemn(&mut self) -> SyscallResult {
         self.illegal = Some(capdata::error(PREPARE_TO_DIE));
@@ -430,7 +437,7 @@ fn check_size(data: &CapData) -> Translated<()> {
     Ok(())
 }
 
-fn text_result(value: Option<Vec<u8>>) -> Result<SyscallResult> {
+pub(crate) fn text_result(value: Option<Vec<u8>>) -> Result<SyscallResult> {
     let text = value.map(JsString::from_wtf8).transpose();
     let text =
         text.map_err(|error| inconsistent(format!("a vat's store holds no text: {error}")))?;

@@ -3,7 +3,8 @@
 use capstan_abi::{Delivery, DeliveryResult, Fault, JsString, Syscall, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, VatId,
-    host::{Delivered, Printed, Start, StartCost, VatHost},
+    ahead::Turn,
+    host::{Delivered, HostFault, Printed, Start, StartCost, VatHost},
 };
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         vat::{VatConfig, VatState},
     },
     vats::{
+        ahead::{MadeAgain, RunsAhead, bring_back},
         online::Online,
         replay::{Outcome, Replay},
         source::{worker_options, worker_source},
@@ -199,7 +201,7 @@ pub(crate) fn deliver<H: VatHost>(
     });
     let limit = state.delivery_limit(&config)?;
     let Ran { delivered, illegal, exit, record, is_exhausted } =
-        run(state, host, (vat, &config), limit, kernel, &delivery)?;
+        run(state, (host, &mut online.ahead), (vat, &config), limit, kernel, &delivery)?;
     let (result, computrons) = (limits::cut_result(delivered.result), delivered.computrons);
     state.log(Event::DeliverResult {
         vat,
@@ -208,6 +210,7 @@ pub(crate) fn deliver<H: VatHost>(
         test_log: &delivered.test_log,
     });
     state.count(computrons.unwrap_or(limit));
+    online.ahead.delivered(vat, computrons.unwrap_or(limit), &record);
     let is_meter_spent = limit < Computrons(state.globals().options.crank_limit);
     let error = match &result {
         _ if is_exhausted => Some(Fault::Compute.text().into()),
@@ -256,7 +259,7 @@ struct Ran {
 /// Has the worker run a delivery, and answers its syscalls.
 fn run<H: VatHost>(
     state: &mut State<'_>,
-    host: &mut H,
+    (host, ahead): (&mut H, &mut RunsAhead),
     (vat, config): (VatId, &VatConfig),
     limit: Computrons,
     kernel: &Delivery<KRef>,
@@ -265,7 +268,7 @@ fn run<H: VatHost>(
     let most = state.due().saturating_add(limit.0);
     state.work_limit = Some(most);
     let mut syscalls = VatSyscalls::new(state, vat, config, kernel, delivery);
-    let delivered = host.deliver(vat, delivery, limit, &mut syscalls);
+    let delivered = hand_over(host, ahead, (vat, delivery, limit), &mut syscalls)?;
     let VatSyscalls { illegal, exit, panic, record, is_exhausted, .. } = syscalls;
     let left = state.work_limit.take().map_or(0, |most| most.saturating_sub(state.due()));
     if let Some(panic) = panic {
@@ -282,4 +285,25 @@ fn run<H: VatHost>(
     // Without work of the kernel the limit is the host's own affair.
     let is_exhausted = left < limit.0 && spent > left;
     Ok(Ran { delivered, illegal, exit, record, is_exhausted })
+}
+
+/// Has the worker run a delivery, or takes what it has run ahead. The inner error is the host's.
+fn hand_over<H: VatHost>(
+    host: &mut H,
+    ahead: &mut RunsAhead,
+    (vat, delivery, limit): (VatId, &Delivery, Computrons),
+    syscalls: &mut VatSyscalls<'_, '_>,
+) -> Result<std::result::Result<Delivered, HostFault>> {
+    let turn = match ahead.take_turn(vat) {
+        true => host.take_turn(vat, delivery, limit, syscalls),
+        false => Turn::NotAhead,
+    };
+    Ok(match turn {
+        Turn::NotAhead => host.deliver(vat, delivery, limit, syscalls),
+        Turn::Done(delivered) => delivered,
+        Turn::Lost(made) => {
+            bring_back(syscalls.state(), host, ahead, vat)?;
+            host.deliver(vat, delivery, limit, &mut MadeAgain::new(made, syscalls))
+        }
+    })
 }

@@ -87,6 +87,7 @@ impl Config {
             cache_dir: Some(cache),
             max_artifact_bytes: self.vats.artifact_cache_mib.saturating_mul(1 << 20),
             max_idle_code_bytes: self.vats.idle_code_mib.saturating_mul(1 << 20),
+            threads: crate::host::vat_threads(self.vats.threads),
             ..HostOptions::default()
         }
     }

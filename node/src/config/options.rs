@@ -202,6 +202,8 @@ pub struct Vats {
     pub max_online: usize,
     /// Most MiB of memory of all vats in memory.
     pub max_online_mib: usize,
+    /// Most threads that run vats at once. 0 means as many as the machine has cores, and at most 16.
+    pub threads: usize,
     /// Whether transcripts are kept that no restart needs any more.
     pub archive: bool,
     /// Most MiB of compiled modules on disk.
@@ -341,6 +343,7 @@ impl Default for Vats {
         Self {
             max_online: NodeOptions::default().max_vats_online,
             max_online_mib: NodeOptions::default().max_online_bytes as usize >> 20,
+            threads: 0,
             archive: false,
             artifact_cache_mib: host.max_artifact_bytes >> 20,
             idle_code_mib: host.max_idle_code_bytes >> 20,

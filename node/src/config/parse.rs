@@ -174,7 +174,7 @@ const MAX_COUNT: u64 = 1_000_000;
 const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Returns the options that have a largest value, with their values and the largest.
-fn bounded(config: &Config) -> [(&'static str, u64, u64); 41] {
+fn bounded(config: &Config) -> [(&'static str, u64, u64); 42] {
     let Config { rpc, grpc, rest: _, gateway, log, mempool, blocks, vats, store, .. } = config;
     let Config { queries, traces, metrics: _, .. } = config;
     [
@@ -213,6 +213,7 @@ fn bounded(config: &Config) -> [(&'static str, u64, u64); 41] {
         ("blocks.empty_interval_ms", blocks.empty_interval_ms, MAX_MS),
         ("blocks.history_mib", blocks.history_mib, MAX_MIB),
         ("vats.max_online", vats.max_online as u64, MAX_COUNT),
+        ("vats.threads", vats.threads as u64, 256),
         ("store.journal_mib", store.journal_mib as u64, MAX_JOURNAL_MIB),
         ("vats.max_online_mib", vats.max_online_mib as u64, MAX_MIB),
         ("store.cache_mib", store.cache_mib as u64, MAX_BYTES >> 20),

@@ -1,7 +1,7 @@
 //! A block that is being executed: a stack of overlays over a committed state.
 //!
 //! [`overlay`] holds the levels and answers reads. [`merge`] walks the written keys of all levels in one order.
-//! [`committed`] caches what the block has read of the state below.
+//! [`committed`] caches what the block has read of the state below. [`pin`] lets another thread read a part of the block.
 //!
 //! Knows `view`. Nothing here writes to disk.
 
@@ -10,3 +10,4 @@ pub(crate) mod empty;
 pub(crate) mod level;
 pub(crate) mod merge;
 pub(crate) mod overlay;
+pub(crate) mod pin;

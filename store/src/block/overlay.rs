@@ -1,6 +1,6 @@
 //! A block that is being executed: a stack of levels in memory, over a committed state.
 
-use std::{cell::RefCell, collections::BTreeMap, ops::Bound};
+use std::{cell::RefCell, collections::BTreeMap, ops::Bound, sync::Arc};
 
 use capstan_kernel_ports::{
     Hash,
@@ -15,6 +15,7 @@ use crate::{
         empty::EmptyPrefixes,
         level::Level,
         merge::{Head, Merge},
+        pin::Pin,
     },
     proven::tree::Change,
     view::{
@@ -187,6 +188,11 @@ impl Overlay for Block {
 
     fn top_size(&self) -> LevelSize {
         self.levels.last().map_or(LevelSize::default(), Level::size)
+    }
+
+    fn pin(&self, prefix: &[u8]) -> Option<Arc<dyn Read + Send + Sync>> {
+        let levels = self.levels.iter().map(|level| &level.writes);
+        Some(Arc::new(Pin::new(levels, self.committed.borrow().state(), prefix)))
     }
 
     fn top_writes(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {

@@ -7,6 +7,7 @@ mod blocks;
 mod cost;
 mod fleet;
 mod growth;
+mod parallel;
 mod shapes;
 mod smallcaps;
 
@@ -27,6 +28,7 @@ use capstan_kernel::{
     vat::{ReapThreshold, Threshold},
     view,
 };
+use capstan_kernel_ports::host::VatHost;
 use capstan_store::{Block, Options, Store};
 use capstan_vat_host::WasmHost;
 use serde_json::{Value, json};
@@ -38,7 +40,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const HELP: &str = "\
 Measures the kernel with real vats, and prints tables.
 
-Usage: capstan-bench [cost | blocks | fleet | growth | smallcaps] [--json]
+Usage: capstan-bench [cost | blocks | fleet | growth | parallel | smallcaps] [--json]
        capstan-bench game pingpong | wasm | deposits | create | loops
        capstan-bench shapes
 
@@ -49,6 +51,7 @@ blocks   empty blocks, messages to a vat with and without JSON-RPC
 fleet    a thousand vats: memory, restart, first deliveries [--vats N] [--deliveries N]
 growth   how costs grow with objects, vats, keys and blocks [--only AXIS] [--objects N] [--vats N] [--keys N] [--blocks N]
          [--svg FILE]
+parallel vats on one thread and on two, and a model for more cores
 smallcaps
          checking and reading a body of smallcaps, over parsing its JSON
 shapes   the families of keys that real vats change, for the store's benchmark
@@ -95,6 +98,8 @@ fn main() -> Result<()> {
         ["blocks", "--json"] => return blocks::run(true),
         ["fleet", ..] => return fleet::run(&arguments[1..]),
         ["growth", ..] => return growth::run(&arguments[1..]),
+        ["parallel"] => return parallel::run(false),
+        ["parallel", "--json"] => return parallel::run(true),
         ["smallcaps"] => return smallcaps::run(false),
         ["smallcaps", "--json"] => return smallcaps::run(true),
         ["game", name] => {
@@ -134,8 +139,8 @@ fn main() -> Result<()> {
 }
 
 /// A kernel on a store on disk.
-struct Bench {
-    kernel: Kernel<WasmHost>,
+struct Bench<H = WasmHost> {
+    kernel: Kernel<H>,
     store: Store,
     block: Option<Block>,
     height: u64,
@@ -157,7 +162,55 @@ impl Bench {
     }
 
     fn start_with(workshop: &Workshop, config: KernelConfig, options: NodeOptions) -> Result<Self> {
-        let mut bench = Self::open(workshop, tempfile::tempdir()?, 0, options)?;
+        Self::start_on(workshop.host()?, config, options)
+    }
+
+    /// A kernel on what the folder holds.
+    fn open(
+        workshop: &Workshop,
+        folder: tempfile::TempDir,
+        height: u64,
+        options: NodeOptions,
+    ) -> Result<Self> {
+        Self::open_on(workshop.host()?, folder, height, options)
+    }
+
+    fn deposits(&mut self) -> Result<Value> {
+        self.call("deposit", &json!([100]))?;
+        let clock = Clock::start();
+        self.call("deposit", &json!([DEPOSITS]))?;
+        let (cpu, wall) = clock.read();
+        Ok(row("messages that change a durable map", DEPOSITS, cpu, wall))
+    }
+
+    fn loops(&mut self) -> Result<Value> {
+        self.call("calculate", &json!([1_000]))?;
+        let clock = Clock::start();
+        for _ in 0..LOOPS {
+            self.call("calculate", &json!([TURNS]))?;
+        }
+        let (cpu, wall) = clock.read();
+        let mut row = row("loops of a million turns", LOOPS, cpu, wall);
+        row["cpu_ms_each"] = json!(cpu.as_secs_f64() * 1e3 / LOOPS as f64);
+        Ok(row)
+    }
+
+    fn create_vats(&mut self) -> Result<Value> {
+        self.call("create", &json!([]))?;
+        let clock = Clock::start();
+        for _ in 0..VATS {
+            self.call("create", &json!([]))?;
+        }
+        let (cpu, wall) = clock.read();
+        let mut row = row("vats created from one bundle, and one message", VATS, cpu, wall);
+        row["cpu_ms_each"] = json!(cpu.as_secs_f64() * 1e3 / VATS as f64);
+        Ok(row)
+    }
+}
+
+impl<H: VatHost> Bench<H> {
+    fn start_on(host: H, config: KernelConfig, options: NodeOptions) -> Result<Self> {
+        let mut bench = Self::open_on(host, tempfile::tempdir()?, 0, options)?;
         let mut block = bench.block.take().context("no block")?;
         bench.kernel.initialize(&mut block, &config)?;
         // Messages come to them from outside, and a root that no vat holds may go.
@@ -169,15 +222,14 @@ impl Bench {
         Ok(bench)
     }
 
-    /// A kernel on what the folder holds.
-    fn open(
-        workshop: &Workshop,
+    fn open_on(
+        host: H,
         folder: tempfile::TempDir,
         height: u64,
         options: NodeOptions,
     ) -> Result<Self> {
         let store = Store::open(folder.path().join("store"), Options::default())?;
-        let kernel = Kernel::new(workshop.host()?, options);
+        let kernel = Kernel::new(host, options);
         let block = Some(store.begin_block());
         let cranks_a_commit = CRANKS_A_COMMIT;
         Ok(Self { kernel, store, block, height, cranks_a_commit, shapes: None, folder })
@@ -248,38 +300,6 @@ impl Bench {
         let cranks = self.call("serve", &json!([]))?;
         let (cpu, wall) = clock.read();
         Ok(row("ping-pong of two wasm vats, cranks", cranks, cpu, wall))
-    }
-
-    fn deposits(&mut self) -> Result<Value> {
-        self.call("deposit", &json!([100]))?;
-        let clock = Clock::start();
-        self.call("deposit", &json!([DEPOSITS]))?;
-        let (cpu, wall) = clock.read();
-        Ok(row("messages that change a durable map", DEPOSITS, cpu, wall))
-    }
-
-    fn loops(&mut self) -> Result<Value> {
-        self.call("calculate", &json!([1_000]))?;
-        let clock = Clock::start();
-        for _ in 0..LOOPS {
-            self.call("calculate", &json!([TURNS]))?;
-        }
-        let (cpu, wall) = clock.read();
-        let mut row = row("loops of a million turns", LOOPS, cpu, wall);
-        row["cpu_ms_each"] = json!(cpu.as_secs_f64() * 1e3 / LOOPS as f64);
-        Ok(row)
-    }
-
-    fn create_vats(&mut self) -> Result<Value> {
-        self.call("create", &json!([]))?;
-        let clock = Clock::start();
-        for _ in 0..VATS {
-            self.call("create", &json!([]))?;
-        }
-        let (cpu, wall) = clock.read();
-        let mut row = row("vats created from one bundle, and one message", VATS, cpu, wall);
-        row["cpu_ms_each"] = json!(cpu.as_secs_f64() * 1e3 / VATS as f64);
-        Ok(row)
     }
 }
 
@@ -378,10 +398,15 @@ impl Clock {
 
 /// The CPU time of this process so far, user and system.
 fn cpu_time() -> Duration {
+    cpu_time_of(libc::RUSAGE_SELF)
+}
+
+/// The CPU time of the process or of this thread so far, as `who` says.
+fn cpu_time_of(who: libc::c_int) -> Duration {
     // SAFETY: `usage` is a plain record that the call fills in.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+        libc::getrusage(who, &raw mut usage);
         usage
     };
     let time = |t: libc::timeval| {

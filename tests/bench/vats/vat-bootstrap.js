@@ -38,6 +38,12 @@ export const buildRootObject = () => {
       return E(ledger).balance('name 0');
     },
     calculate: turns => E(ledger).turns(turns),
+    // Each vat of the fleet plays with its neighbour.
+    games: rounds => {
+      for (let i = 0; i + 1 < fleet.length; i += 2) {
+        E(fleet[i]).play(fleet[i + 1], rounds);
+      }
+    },
     play: rounds => E(left).play(right, rounds),
     create: async () => {
       const { root } = await E(service).createVat(bundlecap);

@@ -13,6 +13,7 @@ use capstan_abi::{Delivery, DeliveryResult};
 use capstan_kernel::VAT_ADMIN;
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
+    ahead::{AheadPlan, Turn},
     host::{
         Delivered, HeapImage, HostFault, Start, Syscalls, VatHost, WorkerOptions, WorkerSource,
     },
@@ -96,6 +97,26 @@ impl HostLayer for SpendingAsRecorded {
         Ok(delivered)
     }
 
+    fn ahead_plan(&self) -> AheadPlan {
+        self.host.ahead_plan()
+    }
+
+    fn take_turn(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Turn {
+        let mut turn = self.host.take_turn(vat, delivery, limit, syscalls);
+        // Any other delivery is still to be made, and left out at most garbage collection, which is not run ahead.
+        if let Turn::Done(Ok(delivered)) = &mut turn {
+            let recorded = self.script.next(vat, delivery);
+            delivered.computrons = recorded.as_ref().and_then(script::computrons);
+        }
+        turn
+    }
+
     fn takes_snapshots(&self, vat: VatId) -> bool {
         !self.script.is_local(vat)
     }
@@ -131,15 +152,20 @@ impl Workshop {
         Ok(Self { cache })
     }
 
-    /// A host whose vats run on the project's engine.
+    /// A host whose vats run on the project's engine, one after the other.
     pub fn host(&self) -> anyhow::Result<WasmHost> {
+        self.host_on(1, None)
+    }
+
+    /// The same with so many threads, and the seed of trouble for runs before their turn.
+    pub fn host_on(&self, threads: usize, chaos: Option<u64>) -> anyhow::Result<WasmHost> {
         let scripts = capstan_vat_js::boot_scripts();
         let engine = JsEngine {
             worker_wasm: capstan_vat_js::worker().to_vec(),
             boot_scripts: scripts.map(|(name, source)| (name.to_owned(), source.to_vec())).to_vec(),
         };
         let cache_dir = Some(self.cache.join("engine"));
-        let options = HostOptions { cache_dir, ..HostOptions::default() };
+        let options = HostOptions { cache_dir, threads, chaos, ..HostOptions::default() };
         Ok(WasmHost::open(engine, options, &|_| ())?)
     }
 

@@ -54,7 +54,16 @@ impl Twins {
         // Where a chain has JavaScript vats at all, the engine is compiled once for good.
         let compilers = Compilers { engine: Compiler::Singlepass, modules: Compiler::Cranelift };
         let memory = MemoryMode::Copies;
-        let other = Options { compilers, memory, max_vats_online: Some(2), ..options.clone() };
+        // Only the first node's vats run ahead, if the options say so.
+        let (threads, chaos) = (1, None);
+        let other = Options {
+            compilers,
+            memory,
+            max_vats_online: Some(2),
+            threads,
+            chaos,
+            ..options.clone()
+        };
         let nodes =
             [Twin::new(options, capstan_store::Options::default()), Twin::new(other, small)];
         for node in &nodes {

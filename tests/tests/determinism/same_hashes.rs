@@ -118,3 +118,11 @@ fn a_node_without_a_cache_and_with_another_compiler() {
     let compilers = Compilers { engine: Compiler::Singlepass, modules: Compiler::Cranelift };
     replay(&Options { cache_dir: None, compilers, ..Options::usual() }, |_, _| {});
 }
+
+#[test]
+fn a_node_whose_vats_run_ahead() {
+    for threads in [2, 7] {
+        replay(&Options { threads, ..Options::usual() }, |_, _| {});
+        replay(&Options { threads, chaos: Some(threads as u64), ..Options::usual() }, |_, _| {});
+    }
+}

@@ -3,9 +3,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use capstan_abi::{Delivery, DeliveryResult, Encoding};
+use capstan_abi::{Delivery, Encoding};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
+    ahead::{Ahead, AheadPlan, Turn},
     host::{
         Delivered, HeapImage, HostFault, SourceRefused, Start, StartCost, StartVerdict, Syscalls,
         VatHost, WorkerOptions, WorkerSource,
@@ -13,14 +14,17 @@ use capstan_kernel_ports::{
 };
 
 use crate::{
-    HostError, HostOptions, Image, JsEngine, Usage, cost,
+    HostError, HostOptions, Image, JsEngine, Usage,
+    ahead::turn::{Ended, Runs},
+    cost,
+    delivery::{self, Ran},
     engine::BootedEngine,
     memory::share::{Load, Loaded, Running, Shared},
     module::cache::Cache,
     module::compile::Modules,
     module::validate,
     worker::supervisor::{self, BundleDigest},
-    worker::{End, ReplyError, StartError, Worker},
+    worker::{End, StartError, Worker},
 };
 
 /// Points that a JavaScript worker may spend before its first delivery, to take its bundle.
@@ -58,6 +62,8 @@ pub struct WasmHost {
     shared: Shared,
     /// Workers by vat. The mutex is there since even reading a worker's heap takes a mutable store.
     workers: Mutex<BTreeMap<VatId, Running>>,
+    /// Workers that run ahead of their turn, or have run.
+    runs: Runs,
     usage: Arc<Usage>,
 }
 
@@ -81,6 +87,7 @@ impl WasmHost {
         let compiler = options.compilers.engine;
         let booted = BootedEngine::open(&engine, &modules, &cache, compiler, progress)?;
         let current = booted.hash;
+        let runs = Runs::new(options.threads, options.chaos, Arc::clone(&usage));
         let engines = BTreeMap::from([(current, Arc::new(booted))]);
         Ok(Self {
             options,
@@ -90,6 +97,7 @@ impl WasmHost {
             current,
             shared: Shared::default(),
             workers: Mutex::default(),
+            runs,
             usage,
         })
     }
@@ -207,6 +215,25 @@ impl WasmHost {
         })
     }
 
+    /// Keeps the worker after a delivery, if it can take another one.
+    fn settle(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        mut running: Running,
+        ran: Ran,
+    ) -> Result<Delivered, HostFault> {
+        if ran.rests {
+            let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+            self.shared.after(&mut running, delivery, workers.values())?;
+            if running.worker.encoding() == Encoding::Json {
+                self.shared.used(&mut running, workers.values_mut())?;
+            }
+            workers.insert(vat, running);
+        }
+        Ok(ran.delivered)
+    }
+
     fn start_wasm(&self, bytes: &[u8]) -> Result<(StartVerdict<Running>, StartCost), HostFault> {
         let HostOptions { compilers, limits, .. } = &self.options;
         let module = match self.modules.get(bytes, compilers.modules, limits, false) {
@@ -305,51 +332,54 @@ impl VatHost for WasmHost {
         let mut running = self.workers().remove(&vat).ok_or_else(|| {
             HostFault::Missing(format!("there is no worker for {vat}: start it first"))
         })?;
-        let worker = &mut running.worker;
-        let input = encode(worker.encoding(), delivery)?;
-        let percent = match worker.encoding() {
-            Encoding::Borsh => 100,
-            Encoding::Json => cost::memory_percent(worker.memory().len()),
-        };
-        let fixed = match (worker.encoding(), delivery) {
-            (Encoding::Json, Delivery::BringOutYourDead) => {
-                cost::collection_points(worker.memory().len())
-            }
-            _ => 0,
-        };
-        let limit = limit.0.saturating_mul(cost::POINTS_PER_COMPUTRON).saturating_sub(fixed);
-        // Rounded down, so that what is counted stays within the limit.
-        let limit = limit / percent * 100;
-        let mut run = worker.run(&input, limit, Some(syscalls))?;
-        run.points = (run.points.saturating_mul(percent) / 100).saturating_add(fixed);
-        let (result, rests) = match run.end {
-            End::Done(reply) => match decode(worker.encoding(), &reply) {
-                Ok(result) => (result, true),
-                Err(problem) => {
-                    let text = format!("the worker's result could not be read: {problem}");
-                    (DeliveryResult::Error(text.into()), false)
-                }
-            },
-            End::Fault(fault) => (DeliveryResult::Error(fault.text().into()), false),
-            End::Broken(text) => (DeliveryResult::Error(text.into()), false),
-        };
-        if rests {
-            let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-            self.shared.after(&mut running, delivery, workers.values())?;
-            if running.worker.encoding() == Encoding::Json {
-                self.shared.used(&mut running, workers.values_mut())?;
-            }
-            workers.insert(vat, running);
+        let ran = delivery::run(&mut running.worker, delivery, limit, syscalls)?;
+        self.settle(vat, delivery, running, ran)
+    }
+
+    fn ahead_plan(&self) -> AheadPlan {
+        self.runs.plan()
+    }
+
+    fn run_ahead(&mut self, ahead: Ahead) {
+        let vat = ahead.vat;
+        if self.runs.plan().capacity == 0 {
+            return;
         }
-        let computrons = rests.then(|| Computrons(cost::computrons(run.points)));
-        Ok(Delivered { result, computrons, test_log: run.test_log })
+        let Some(running) = self.workers().remove(&vat) else { return };
+        if let Err(running) = self.runs.begin(ahead, running) {
+            self.workers().insert(vat, running);
+        }
+    }
+
+    fn take_turn(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Turn {
+        match self.runs.take_turn(vat, delivery, limit, syscalls) {
+            None => Turn::NotAhead,
+            Some(Ended::Untouched(running)) => {
+                self.workers().insert(vat, running);
+                Turn::NotAhead
+            }
+            Some(Ended::Counts(running, ran)) => {
+                Turn::Done(self.settle(vat, delivery, running, ran))
+            }
+            Some(Ended::Unwound) => {
+                Turn::Done(Err(HostFault::Engine("a syscall could not be done".to_owned())))
+            }
+            Some(Ended::Lost(made)) => Turn::Lost(made),
+        }
     }
 
     fn is_running(&self, vat: VatId) -> bool {
-        self.workers().contains_key(&vat)
+        self.workers().contains_key(&vat) || self.runs.contains(vat)
     }
 
     fn stop(&mut self, vat: VatId) {
+        self.runs.drop_run(vat);
         let stopped = self.workers().remove(&vat);
         if stopped.is_some() {
             drop(stopped);
@@ -423,19 +453,5 @@ fn refused<T>(error: StartError) -> Result<StartVerdict<T>, HostFault> {
     match error {
         StartError::Module(text) => Ok(Err(SourceRefused(text))),
         StartError::Host(text) => Err(HostFault::Engine(text)),
-    }
-}
-
-fn encode(encoding: Encoding, delivery: &Delivery) -> Result<Vec<u8>, HostFault> {
-    match encoding {
-        Encoding::Borsh => borsh::to_vec(delivery).map_err(|e| HostFault::Engine(e.to_string())),
-        Encoding::Json => Ok(supervisor::write_delivery(delivery)),
-    }
-}
-
-fn decode(encoding: Encoding, reply: &[u8]) -> Result<DeliveryResult, ReplyError> {
-    match encoding {
-        Encoding::Borsh => borsh::from_slice(reply).map_err(ReplyError::Borsh),
-        Encoding::Json => supervisor::read_delivery_result(reply),
     }
 }

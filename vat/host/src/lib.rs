@@ -38,7 +38,9 @@
 
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+mod ahead;
 pub mod cost;
+mod delivery;
 mod engine;
 mod error;
 mod heap;

@@ -21,6 +21,10 @@ pub struct HostOptions {
     /// Maximum size of the compiled modules that are kept in memory although no worker runs them,
     /// in bytes.
     pub max_idle_code_bytes: u64,
+    /// Threads that run vats before their turn. With fewer than two, all vats run on the caller's thread.
+    pub threads: usize,
+    /// For tests: the seed by which runs ahead are delayed, reordered and lost. No result shows it.
+    pub chaos: Option<u64>,
 }
 
 impl Default for HostOptions {
@@ -32,6 +36,8 @@ impl Default for HostOptions {
             limits: ModuleLimits::user(),
             max_artifact_bytes: 1 << 30,
             max_idle_code_bytes: 256 << 20,
+            threads: 1,
+            chaos: None,
         }
     }
 }

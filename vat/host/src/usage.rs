@@ -1,12 +1,16 @@
-//! Memory and disk that the host's caches use.
+//! Memory and disk that the host's caches use, and the deliveries that it ran ahead.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Sizes of a host's caches. They are this node's own affair.
+/// Sizes of a host's caches, and counts of deliveries that were run ahead. They are this node's own affair.
 #[derive(Debug, Default)]
 pub struct Usage {
     pub(crate) artifact_bytes: AtomicU64,
     pub(crate) idle_code_bytes: AtomicU64,
+    pub(crate) ahead_begun: AtomicU64,
+    pub(crate) ahead_counted: AtomicU64,
+    pub(crate) ahead_awaited: AtomicU64,
+    pub(crate) ahead_lost: AtomicU64,
 }
 
 impl Usage {
@@ -18,5 +22,25 @@ impl Usage {
     /// Returns the size of the compiled modules that are in memory although no worker runs them, in bytes.
     pub fn idle_code_bytes(&self) -> u64 {
         self.idle_code_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of deliveries that were handed to another thread before their turn.
+    pub fn ahead_begun(&self) -> u64 {
+        self.ahead_begun.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of those whose run counted at their turn.
+    pub fn ahead_counted(&self) -> u64 {
+        self.ahead_counted.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of those that were not over at their turn, or needed the kernel.
+    pub fn ahead_awaited(&self) -> u64 {
+        self.ahead_awaited.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of those that were discarded.
+    pub fn ahead_lost(&self) -> u64 {
+        self.ahead_lost.load(Ordering::Relaxed)
     }
 }

@@ -1,0 +1,290 @@
+//! Vats that run ahead of their turn: what they are told meanwhile, and how one comes back whose run is lost.
+//!
+//! Whether a delivery was run ahead is this node's own affair. At its turn its syscalls are made as ever, so that the
+//! state and the log show nothing of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use capstan_abi::{Syscall, SyscallData, SyscallResult};
+use capstan_kernel_ports::{
+    Computrons, VatId,
+    ahead::{Answers, Made},
+    host::{Syscalls, VatHost},
+    store::{Overlay, Read},
+    through::{Through, Writes},
+};
+
+use crate::{
+    error::{KernelPanic, Result},
+    ids::Endpoint,
+    limits::{MAX_BODY_BYTES, MAX_VATSTORE_KEY_BYTES},
+    state::{handle::State, keys},
+    vats::{
+        replay::{Outcome, Replay},
+        syscall::text_result,
+        syscall_size::{result_bytes, syscall_bytes},
+    },
+};
+
+/// Bytes of syscalls that a run keeps before it waits for its turn.
+const MAX_KEPT_BYTES: usize = 4 << 20;
+
+/// Removed keys that a search of a vat's store passes before it waits for its turn.
+const MAX_REMOVED: usize = 64;
+
+/// The part of the work that may be lost is one in this.
+const LOST_SHARE: u64 = 16;
+
+/// Computrons of lost runs for which the node has credit at most.
+const MAX_CREDIT: i64 = 50_000_000;
+
+/// What bringing a vat back takes besides its replay, in computrons.
+const RESTORE: u64 = 20_000;
+
+/// Vats whose lost runs are remembered.
+const MAX_DEBTORS: usize = 1_024;
+
+/// What this node knows for running vats ahead.
+#[derive(Default)]
+pub(crate) struct RunsAhead {
+    /// Vats whose next delivery was handed to the host.
+    begun: BTreeSet<VatId>,
+    stores: BTreeMap<VatId, OwnStore>,
+    /// Computrons that a vat has to spend on the kernel's thread before it runs ahead again.
+    debts: BTreeMap<VatId, u64>,
+    /// Computrons of work that may be lost. It is below zero after more was lost than that.
+    credit: i64,
+}
+
+impl std::fmt::Debug for RunsAhead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunsAhead").field("begun", &self.begun).finish_non_exhaustive()
+    }
+}
+
+/// A vat's own store: as it was once, and what was written since.
+#[derive(Clone)]
+struct OwnStore {
+    before: Arc<dyn Read + Send + Sync>,
+    since: Arc<Writes>,
+}
+
+impl RunsAhead {
+    /// Returns whether the vat's next delivery was handed to the host.
+    pub(crate) fn has_begun(&self, vat: VatId) -> bool {
+        self.begun.contains(&vat)
+    }
+
+    /// Returns the number of vats whose next delivery was handed to the host.
+    pub(crate) fn under_way(&self) -> usize {
+        self.begun.len()
+    }
+
+    /// Returns whether the vat may run ahead. Lost work stays a small part of all work, of the vat's own and of all vats'.
+    pub(crate) fn is_worth_it(&self, vat: VatId) -> bool {
+        self.credit >= 0 && !self.debts.contains_key(&vat)
+    }
+
+    /// Notes that the vat's next delivery was handed to the host. Returns what answers its syscalls, or `None` if the
+    /// overlay cannot be read by another thread.
+    pub(crate) fn begin(&mut self, over: &dyn Overlay, vat: VatId) -> Option<OwnAnswers> {
+        let prefix = keys::vatstore(Endpoint::Vat(vat), "");
+        let store = match self.stores.get(&vat) {
+            Some(store) => store.clone(),
+            None => {
+                let store = OwnStore { before: over.pin(&prefix)?, since: Arc::default() };
+                self.stores.insert(vat, store.clone());
+                store
+            }
+        };
+        self.begun.insert(vat);
+        Some(OwnAnswers { prefix, store, own: Writes::new(), kept_bytes: 0 })
+    }
+
+    /// Notes that the vat's next delivery has its turn. Returns whether it was handed to the host.
+    pub(crate) fn take_turn(&mut self, vat: VatId) -> bool {
+        self.begun.remove(&vat)
+    }
+
+    /// Notes a delivery that was made, with its syscalls.
+    pub(crate) fn delivered(
+        &mut self,
+        vat: VatId,
+        spent: Computrons,
+        record: &[(Syscall, SyscallResult)],
+    ) {
+        let earned = i64::try_from(spent.0 / LOST_SHARE).unwrap_or(i64::MAX);
+        self.credit = self.credit.saturating_add(earned).min(MAX_CREDIT);
+        if let Some(debt) = self.debts.get_mut(&vat) {
+            *debt = debt.saturating_sub(spent.0);
+            if *debt == 0 {
+                self.debts.remove(&vat);
+            }
+        }
+        let Some(store) = self.stores.get_mut(&vat) else { return };
+        let since = Arc::make_mut(&mut store.since);
+        record.iter().for_each(|(syscall, _)| note_write(since, vat, syscall));
+    }
+
+    /// Notes a run that was lost. Replaying the vat's transcript takes `price`.
+    fn lose(&mut self, vat: VatId, price: u64) {
+        let price = price.saturating_add(RESTORE);
+        self.credit = self.credit.saturating_sub(i64::try_from(price).unwrap_or(i64::MAX));
+        if self.debts.len() >= MAX_DEBTORS && !self.debts.contains_key(&vat) {
+            self.debts.pop_first();
+        }
+        let debt = self.debts.entry(vat).or_default();
+        *debt = debt.saturating_add(price.saturating_mul(LOST_SHARE));
+    }
+
+    /// Notes that the vat's worker is gone.
+    pub(crate) fn forget(&mut self, vat: VatId) {
+        self.begun.remove(&vat);
+        self.stores.remove(&vat);
+    }
+
+    /// Notes that the overlay is another one, whose state may be later.
+    pub(crate) fn begin_block(&mut self) {
+        self.stores.clear();
+    }
+}
+
+fn note_write(writes: &mut Writes, vat: VatId, syscall: &Syscall) {
+    let mut note = |key: &capstan_abi::JsString, value| {
+        writes.insert(keys::vatstore(Endpoint::Vat(vat), key.as_wtf8()), value);
+    };
+    match syscall {
+        Syscall::VatstoreSet { key, value } => note(key, Some(value.as_wtf8().to_vec())),
+        Syscall::VatstoreDelete { key } => note(key, None),
+        _ => {}
+    }
+}
+
+/// The answers to a vat that runs ahead, from its own store and its writes in this run.
+pub(crate) struct OwnAnswers {
+    prefix: Vec<u8>,
+    store: OwnStore,
+    own: Writes,
+    kept_bytes: usize,
+}
+
+impl OwnAnswers {
+    fn key(&self, key: &capstan_abi::JsString) -> Option<Vec<u8>> {
+        let fits = key.len() <= MAX_VATSTORE_KEY_BYTES;
+        fits.then(|| [&self.prefix, key.as_wtf8()].concat())
+    }
+
+    fn result(&mut self, syscall: &Syscall) -> Option<SyscallResult> {
+        let maps = [&self.own, &*self.store.since];
+        let through = Through { writes: &maps, below: &*self.store.before };
+        let text = match syscall {
+            // Only a device knows.
+            Syscall::CallNow { .. } => return None,
+            Syscall::VatstoreGet { key } => {
+                through.get(&self.key(key)?).ok()?.filter(|value| !value.is_empty())
+            }
+            Syscall::VatstoreGetNextKey { prior } => {
+                let found = through.next_after(&self.prefix, &self.key(prior)?, MAX_REMOVED);
+                found.ok()??.map(|(key, _)| key[self.prefix.len()..].to_vec())
+            }
+            Syscall::VatstoreSet { key, value } => {
+                if value.len() > MAX_BODY_BYTES {
+                    return None;
+                }
+                let value = value.as_wtf8().to_vec();
+                self.own.insert(self.key(key)?, Some(value));
+                None
+            }
+            Syscall::VatstoreDelete { key } => {
+                self.own.insert(self.key(key)?, None);
+                None
+            }
+            // They return nothing, unless they are refused.
+            Syscall::Send { .. }
+            | Syscall::Subscribe { .. }
+            | Syscall::Resolve { .. }
+            | Syscall::Exit { .. }
+            | Syscall::DropImports { .. }
+            | Syscall::RetireImports { .. }
+            | Syscall::RetireExports { .. }
+            | Syscall::AbandonExports { .. } => return Some(SyscallResult::Ok(SyscallData::Null)),
+        };
+        text_result(text).ok()
+    }
+}
+
+impl Answers for OwnAnswers {
+    fn answer(&mut self, syscall: &Syscall) -> Option<SyscallResult> {
+        let result = self.result(syscall)?;
+        self.kept_bytes =
+            self.kept_bytes.saturating_add(syscall_bytes(syscall) + result_bytes(&result));
+        if self.kept_bytes > MAX_KEPT_BYTES {
+            self.kept_bytes = 0;
+            return None;
+        }
+        Some(result)
+    }
+}
+
+/// Brings a vat back whose run ahead is lost, as if it had never left memory: nothing is logged, counted or written.
+pub(crate) fn bring_back<H: VatHost>(
+    state: &State<'_>,
+    host: &mut H,
+    ahead: &mut RunsAhead,
+    vat: VatId,
+) -> Result<()> {
+    let record = state.vat(vat)?;
+    ahead.lose(vat, record.replay_debt);
+    let mut replay = Replay::new(&*state.over, vat, record.kept_from..record.span.end)?;
+    while let Some(step) = replay.step(host)? {
+        match step.outcome {
+            Outcome::Same => {}
+            Outcome::NotStarted(problem) => return Err(KernelPanic::Recreate { vat, problem }),
+            Outcome::Differs(difference) => {
+                let (position, problem) = (step.position, difference.to_string());
+                return Err(KernelPanic::Anachrophobia { vat, position, problem });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Answers a delivery that is made again after its run was lost: first as the kernel did then, afterwards by the kernel.
+pub(crate) struct MadeAgain<'a> {
+    made: std::vec::IntoIter<Made>,
+    kernel: &'a mut dyn Syscalls,
+}
+
+impl<'a> MadeAgain<'a> {
+    pub(crate) fn new(made: Vec<Made>, kernel: &'a mut dyn Syscalls) -> Self {
+        Self { made: made.into_iter(), kernel }
+    }
+}
+
+impl Syscalls for MadeAgain<'_> {
+    fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
+        match self.made.next() {
+            Some(Made::Syscall(result)) => Some(result),
+            // The worker does something else than before: nothing that it does can be trusted.
+            Some(Made::Line) => None,
+            None => self.kernel.syscall(syscall),
+        }
+    }
+
+    fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
+        match self.made.next() {
+            Some(Made::Syscall(result)) => Some(result),
+            Some(Made::Line) => None,
+            None => self.kernel.malformed(problem),
+        }
+    }
+
+    fn console(&mut self, source: &str, level: &str, text: &str) {
+        if self.made.next().is_none() {
+            self.kernel.console(source, level, text);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! `capstan-bench parallel [--json]`: what a second thread for vats is worth, and what more cores would be.
+//!
+//! The same games are played by two kernels in turn, one of which runs vats on two threads. The figures are the medians of
+//! the ratios of neighbouring rounds. The serial share is measured with two threads: the CPU time that the kernel's thread
+//! spends on other work than vats, of all CPU time. What n cores would give follows from it by Amdahl's law.
+
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use capstan_abi::{Delivery, Syscall, SyscallResult};
+use capstan_conformance::javascript::Workshop;
+use capstan_kernel_ports::{
+    Computrons, VatId,
+    ahead::{AheadPlan, Turn},
+    host::{Delivered, HostFault, Syscalls, VatHost},
+    layer::{HostLayer, SyscallsLayer},
+};
+use capstan_vat_host::WasmHost;
+use serde_json::json;
+
+use crate::{Bench, Clock, config, cpu_time_of, online};
+
+/// Pairs of vats that play at once.
+const PAIRS: u64 = 64;
+/// Hits of each pair in a round.
+const HITS: u64 = 30;
+/// Hits of the two vats that play alone.
+const LONE_HITS: u64 = 1_000;
+/// Rounds of each game on each kernel.
+const ROUNDS: usize = 7;
+/// Numbers of cores for the model.
+const CORES: [u32; 4] = [2, 4, 16, 64];
+
+/// Measures the time that vats take on the kernel's thread.
+struct Timed {
+    host: WasmHost,
+    inline: Rc<Cell<Duration>>,
+}
+
+/// Measures the time that syscalls take.
+struct TimedSyscalls<'a> {
+    syscalls: &'a mut dyn Syscalls,
+    spent: Duration,
+}
+
+impl SyscallsLayer for TimedSyscalls<'_> {
+    fn syscalls(&mut self) -> &mut dyn Syscalls {
+        self.syscalls
+    }
+
+    fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
+        let began = Instant::now();
+        let result = self.syscalls.syscall(syscall);
+        self.spent += began.elapsed();
+        result
+    }
+}
+
+impl HostLayer for Timed {
+    type Host = WasmHost;
+
+    fn host(&self) -> &WasmHost {
+        &self.host
+    }
+
+    fn host_mut(&mut self) -> &mut WasmHost {
+        &mut self.host
+    }
+
+    fn ahead_plan(&self) -> AheadPlan {
+        self.host.ahead_plan()
+    }
+
+    fn deliver(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Result<Delivered, HostFault> {
+        let mut syscalls = TimedSyscalls { syscalls, spent: Duration::ZERO };
+        let began = cpu_time_of(libc::RUSAGE_THREAD);
+        let delivered = self.host.deliver(vat, delivery, limit, &mut syscalls);
+        let spent = cpu_time_of(libc::RUSAGE_THREAD).saturating_sub(began);
+        self.inline.set(self.inline.get() + spent.saturating_sub(syscalls.spent));
+        delivered
+    }
+
+    // At its turn a delivery that ran ahead only makes its syscalls.
+    fn take_turn(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Turn {
+        self.host.take_turn(vat, delivery, limit, syscalls)
+    }
+}
+
+/// What a round took.
+struct Round {
+    wall: Duration,
+    cpu: Duration,
+    /// CPU time of the kernel's thread.
+    thread: Duration,
+    /// The part of it that was not spent on vats.
+    serial: Duration,
+    cranks: u64,
+}
+
+/// A kernel with 64 pairs of vats and two more.
+struct Player {
+    bench: Bench<Timed>,
+    inline: Rc<Cell<Duration>>,
+}
+
+impl Player {
+    fn start(workshop: &Workshop, threads: usize) -> Result<Self> {
+        let inline = Rc::<Cell<Duration>>::default();
+        let host = Timed { host: workshop.host_on(threads, None)?, inline: Rc::clone(&inline) };
+        let vats = 2 * PAIRS as usize + 20;
+        let mut bench = Bench::start_on(host, config(workshop)?, online(vats))?;
+        bench.cranks_a_commit = 2_000;
+        bench.call("enlist", &json!([2 * PAIRS, 3]))?;
+        Ok(Self { bench, inline })
+    }
+
+    fn round(&mut self, method: &str, hits: u64) -> Result<Round> {
+        self.inline.set(Duration::ZERO);
+        let thread = cpu_time_of(libc::RUSAGE_THREAD);
+        let clock = Clock::start();
+        let cranks = self.bench.call(method, &json!([hits]))?;
+        let (cpu, wall) = clock.read();
+        let thread = cpu_time_of(libc::RUSAGE_THREAD).saturating_sub(thread);
+        Ok(Round { wall, cpu, thread, serial: thread.saturating_sub(self.inline.get()), cranks })
+    }
+}
+
+/// One game on one thread and on two.
+struct Game {
+    cranks: u64,
+    /// Wall time of one thread over that of two.
+    speedup: f64,
+    /// The same by CPU time, as on two cores that do nothing else: no thread is faster than the kernel's, and the two cores are
+    /// no faster than half of all work.
+    by_cpu: f64,
+    /// CPU time of two threads over that of one.
+    cpu: f64,
+    /// CPU microseconds of a crank: on one thread, on two, and in the latter case besides vats.
+    micros: [f64; 3],
+    /// The serial share with two threads.
+    serial: f64,
+    wall: Duration,
+}
+
+fn play(players: &mut [Player; 2], method: &str, hits: u64) -> Result<Game> {
+    let (mut speedups, mut cpus, mut shares, mut walls) = (vec![], vec![], vec![], vec![]);
+    let (mut by_cpu, mut micros) = (vec![], [vec![], vec![], vec![]]);
+    let mut cranks = 0;
+    for number in 0..=ROUNDS {
+        let [one, two] = players;
+        let one = one.round(method, hits)?;
+        let two = two.round(method, hits)?;
+        ensure!(
+            one.cranks == two.cranks,
+            "the kernels disagree: {} cranks and {}",
+            one.cranks,
+            two.cranks
+        );
+        cranks = one.cranks;
+        // The first round warms up.
+        if number > 0 {
+            speedups.push(one.wall.as_secs_f64() / two.wall.as_secs_f64());
+            cpus.push(two.cpu.as_secs_f64() / one.cpu.as_secs_f64());
+            shares.push(two.serial.as_secs_f64() / two.cpu.as_secs_f64());
+            walls.push(one.wall.as_secs_f64());
+            by_cpu.push(one.cpu.as_secs_f64() / two.thread.max(two.cpu / 2).as_secs_f64());
+            for (all, cpu) in micros.iter_mut().zip([one.cpu, two.cpu, two.serial]) {
+                all.push(cpu.as_secs_f64() * 1e6 / cranks as f64);
+            }
+        }
+    }
+    let wall = Duration::from_secs_f64(median(walls));
+    Ok(Game {
+        cranks,
+        speedup: median(speedups),
+        by_cpu: median(by_cpu),
+        cpu: median(cpus),
+        micros: micros.map(median),
+        serial: median(shares),
+        wall,
+    })
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+/// Amdahl's law.
+fn with_cores(serial: f64, cores: u32) -> f64 {
+    1.0 / (serial + (1.0 - serial) / f64::from(cores))
+}
+
+pub(crate) fn run(as_json: bool) -> Result<()> {
+    let workshop = Bench::workshop()?;
+    let mut players = [Player::start(&workshop, 1)?, Player::start(&workshop, 2)?];
+    let pairs = play(&mut players, "games", HITS)?;
+    let lone = play(&mut players, "play", LONE_HITS)?;
+    let usage = players[1].bench.kernel.host().host.usage();
+    let [begun, counted, awaited, lost] =
+        [usage.ahead_begun(), usage.ahead_counted(), usage.ahead_awaited(), usage.ahead_lost()];
+    if as_json {
+        let game = |game: &Game| {
+            json!({
+                "cranks": game.cranks,
+                "wall_s": game.wall.as_secs_f64(),
+                "speedup": game.speedup,
+                "by_cpu": game.by_cpu,
+                "cpu": game.cpu,
+                "cpu_us_a_crank": game.micros,
+                "serial": game.serial,
+            })
+        };
+        let model = CORES.map(|cores| json!([cores, with_cores(pairs.serial, cores)]));
+        println!(
+            "{}",
+            json!({
+                "pairs": game(&pairs),
+                "lone": game(&lone),
+                "model": model,
+                "ahead": {"begun": begun, "counted": counted, "awaited": awaited, "lost": lost},
+            })
+        );
+        return Ok(());
+    }
+    println!(
+        "{:<56} {:>10} {:>10} {:>10} {:>10}",
+        "two threads over one", "cranks", "wall", "CPU", "serial"
+    );
+    for (name, game) in
+        [("64 pairs of JavaScript vats", &pairs), ("ping-pong of two JavaScript vats", &lone)]
+    {
+        println!(
+            "{name:<40} {:>8} {:>7.2}x {:>7.2}x {:>7.2}x {:>6.1} %   {:.0} {:.0} {:.0}",
+            game.cranks,
+            game.speedup,
+            game.by_cpu,
+            game.cpu,
+            100.0 * game.serial,
+            game.micros[0],
+            game.micros[1],
+            game.micros[2],
+        );
+    }
+    println!("\n64 pairs by Amdahl's law, with the serial share above:");
+    for cores in CORES {
+        println!("{:<56} {:>32.1}x", format!("{cores} cores"), with_cores(pairs.serial, cores));
+    }
+    println!("\nrun ahead: {begun}, counted {counted}, waited for {awaited}, lost {lost}");
+    Ok(())
+}

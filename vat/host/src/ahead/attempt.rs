@@ -1,0 +1,167 @@
+//! One delivery that is run ahead, as the pool's thread and the kernel's share it.
+
+use std::sync::{
+    Condvar, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use capstan_abi::{Delivery, Syscall, SyscallResult};
+use capstan_kernel_ports::{Computrons, ahead::Answers, host::HostFault};
+
+use crate::{delivery::Ran, memory::share::Running};
+
+/// A call that the worker has made.
+#[derive(Debug)]
+pub(crate) enum Call {
+    /// A syscall, with the result that the worker was told.
+    Syscall(Syscall, SyscallResult),
+    /// A line that it printed.
+    Line {
+        /// The part of the worker that printed it.
+        source: String,
+        /// The console's method.
+        level: String,
+        /// The line.
+        text: String,
+    },
+}
+
+/// A call that the worker waits with until the kernel takes it.
+#[derive(Debug)]
+pub(crate) enum Question {
+    /// A syscall.
+    Syscall(Syscall),
+    /// A syscall that could not be decoded, with the problem.
+    Malformed(String),
+    /// Only what was called so far is to be taken, because it is much.
+    Room,
+}
+
+/// The point that a run has reached when the kernel's thread looks at it.
+#[derive(Debug)]
+pub(crate) enum Reached {
+    /// The worker waits for an answer.
+    Question(Vec<Call>, Question),
+    /// The run is over.
+    End(Vec<Call>, Result<(Running, Ran), HostFault>),
+}
+
+/// The work that no thread has taken up.
+pub(crate) struct Job {
+    pub(crate) running: Running,
+    pub(crate) answers: Box<dyn Answers>,
+}
+
+/// A delivery that is run ahead.
+pub(crate) struct Attempt {
+    pub(crate) delivery: Delivery,
+    pub(crate) limit: Computrons,
+    /// The run does not count any more.
+    is_cancelled: AtomicBool,
+    progress: Mutex<Progress>,
+    changed: Condvar,
+}
+
+/// The exchange between the two threads.
+#[derive(Default)]
+struct Progress {
+    job: Option<Job>,
+    reached: Option<Reached>,
+    /// The kernel's thread waits.
+    is_awaited: bool,
+    /// The answer to the last question. The inner value is `None` if the worker is to be unwound.
+    answer: Option<Option<SyscallResult>>,
+}
+
+impl Attempt {
+    pub(crate) fn new(delivery: Delivery, limit: Computrons, job: Job) -> Self {
+        let progress = Progress { job: Some(job), ..Progress::default() };
+        Self {
+            delivery,
+            limit,
+            is_cancelled: AtomicBool::new(false),
+            progress: Mutex::new(progress),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Takes the work, unless a thread has it.
+    pub(crate) fn take_job(&self) -> Option<Job> {
+        self.progress().job.take()
+    }
+
+    /// Returns whether the run is over or waits for the kernel.
+    pub(crate) fn has_reached(&self) -> bool {
+        self.progress().reached.is_some()
+    }
+
+    /// Waits until the run is over or needs the kernel.
+    pub(crate) fn wait(&self) -> Reached {
+        let mut progress = self.progress();
+        loop {
+            if let Some(reached) = progress.reached.take() {
+                progress.is_awaited = false;
+                return reached;
+            }
+            progress.is_awaited = true;
+            progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Answers the question that the run has reached.
+    pub(crate) fn answer(&self, answer: Option<SyscallResult>) {
+        self.progress().answer = Some(answer);
+        self.changed.notify_all();
+    }
+
+    /// Gives the run up. A worker that waits is unwound.
+    pub(crate) fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::Relaxed);
+        // What was not taken up is dropped here, outside of the lock.
+        let job = {
+            let mut progress = self.progress();
+            progress.answer = Some(None);
+            progress.job.take()
+        };
+        drop(job);
+        self.changed.notify_all();
+    }
+
+    /// Returns whether the run was given up.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Asks the kernel, and waits for its turn. Returns `None` if the worker is to be unwound.
+    pub(crate) fn ask(&self, calls: Vec<Call>, question: Question) -> Option<SyscallResult> {
+        let mut progress = self.progress();
+        if self.is_cancelled() {
+            return None;
+        }
+        progress.answer = None;
+        self.reach(&mut progress, Reached::Question(calls, question));
+        loop {
+            if let Some(answer) = progress.answer.take() {
+                return answer;
+            }
+            progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Hands over the end of the run.
+    pub(crate) fn end(&self, calls: Vec<Call>, end: Result<(Running, Ran), HostFault>) {
+        self.reach(&mut self.progress(), Reached::End(calls, end));
+    }
+
+    fn reach(&self, progress: &mut Progress, reached: Reached) {
+        progress.reached = Some(reached);
+        // Waking nobody would be a call of the system all the same.
+        if progress.is_awaited {
+            self.changed.notify_all();
+        }
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,232 @@
+//! The runs that are ahead, and the turn of each.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use capstan_abi::{Delivery, SyscallData, SyscallResult};
+use capstan_kernel_ports::{
+    Computrons, VatId,
+    ahead::{Ahead, AheadPlan, Made},
+    host::Syscalls,
+};
+
+use crate::{
+    Usage,
+    ahead::attempt::{Attempt, Call, Job, Question, Reached},
+    ahead::chaos::Chaos,
+    ahead::pool::Pool,
+    delivery::Ran,
+    memory::share::Running,
+};
+
+/// Deliveries under way or waiting for their turn, for each thread.
+const ATTEMPTS_A_THREAD: usize = 2;
+
+/// The average computrons of a delivery from which handing it to another thread gains time.
+const WORTH_A_THREAD: Computrons = Computrons(10_000);
+
+/// The runs of a host that are ahead.
+pub(crate) struct Runs {
+    threads: usize,
+    pool: Pool,
+    attempts: BTreeMap<VatId, Arc<Attempt>>,
+    chaos: Option<Chaos>,
+    usage: Arc<Usage>,
+}
+
+impl std::fmt::Debug for Runs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runs")
+            .field("threads", &self.threads)
+            .field("attempts", &self.attempts.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The turn of a vat whose delivery was run ahead.
+pub(crate) enum Ended {
+    /// No thread had taken up the work. The worker is as it was.
+    Untouched(Running),
+    /// The run counts.
+    Counts(Running, Ran),
+    /// The kernel has ended the run.
+    Unwound,
+    /// The run is lost.
+    Lost(Vec<Made>),
+}
+
+/// The reason why a run does not go on.
+enum Halt {
+    Unwound,
+    Lost,
+}
+
+impl Runs {
+    /// Makes room for runs on `threads` threads. With fewer than two there are none. `chaos` is the seed of trouble for
+    /// tests.
+    pub(crate) fn new(threads: usize, chaos: Option<u64>, usage: Arc<Usage>) -> Self {
+        let chaos = chaos.map(Chaos::new);
+        Self { threads, pool: Pool::new(threads), attempts: BTreeMap::new(), chaos, usage }
+    }
+
+    pub(crate) fn plan(&self) -> AheadPlan {
+        let is_reckless = self.chaos.is_some();
+        match self.threads {
+            0 | 1 => AheadPlan::NONE,
+            threads => AheadPlan {
+                capacity: threads * ATTEMPTS_A_THREAD,
+                at_least: if is_reckless { Computrons(0) } else { WORTH_A_THREAD },
+                is_reckless,
+            },
+        }
+    }
+
+    pub(crate) fn contains(&self, vat: VatId) -> bool {
+        self.attempts.contains_key(&vat)
+    }
+
+    /// Begins a run. Returns the worker if that is not possible.
+    pub(crate) fn begin(&mut self, ahead: Ahead, running: Running) -> Result<(), Running> {
+        let Ahead { vat, delivery, limit, answers } = ahead;
+        let attempt = Arc::new(Attempt::new(delivery, limit, Job { running, answers }));
+        let (delay, overtaken) = match &mut self.chaos {
+            Some(chaos) => (chaos.delay(), chaos.below(4) as usize),
+            None => Default::default(),
+        };
+        match self.pool.add(&attempt, delay, overtaken) {
+            Ok(()) => {
+                self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
+                self.attempts.insert(vat, attempt);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!("vats run on one thread: the system starts no others: {error}");
+                self.threads = 1;
+                match attempt.take_job() {
+                    Some(job) => Err(job.running),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Gives up what was run ahead for a vat.
+    pub(crate) fn drop_run(&mut self, vat: VatId) {
+        if let Some(attempt) = self.attempts.remove(&vat) {
+            self.usage.ahead_lost.fetch_add(1, Ordering::Relaxed);
+            attempt.cancel();
+        }
+    }
+
+    /// Ends the run of a vat. Returns `None` if there is none.
+    pub(crate) fn take_turn(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Option<Ended> {
+        let attempt = self.attempts.remove(&vat)?;
+        if let Some(job) = attempt.take_job() {
+            return Some(Ended::Untouched(job.running));
+        }
+        let is_lost = self.chaos.as_mut().is_some_and(|chaos| chaos.once_in(6));
+        if is_lost || attempt.delivery != *delivery {
+            return Some(self.lost(&attempt, Vec::new()));
+        }
+        if !attempt.has_reached() {
+            self.usage.ahead_awaited.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut made = Vec::new();
+        Some(match self.follow(&attempt, limit, syscalls, &mut made) {
+            Ok((running, ran)) => {
+                self.usage.ahead_counted.fetch_add(1, Ordering::Relaxed);
+                Ended::Counts(running, ran)
+            }
+            Err(Halt::Unwound) => {
+                attempt.cancel();
+                Ended::Unwound
+            }
+            Err(Halt::Lost) => self.lost(&attempt, made),
+        })
+    }
+
+    /// Makes the calls of a run until it is over.
+    fn follow(
+        &mut self,
+        attempt: &Attempt,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+        made: &mut Vec<Made>,
+    ) -> Result<(Running, Ran), Halt> {
+        loop {
+            match attempt.wait() {
+                // A run with another limit counts only if it ends within this one, which its beginning does not show.
+                Reached::Question(..) if attempt.limit != limit => return Err(Halt::Lost),
+                Reached::Question(calls, question) => {
+                    self.make(calls, syscalls, made)?;
+                    let answer = match question {
+                        Question::Syscall(syscall) => syscalls.syscall(syscall),
+                        Question::Malformed(problem) => syscalls.malformed(&problem),
+                        Question::Room => {
+                            attempt.answer(Some(SyscallResult::Ok(SyscallData::Null)));
+                            continue;
+                        }
+                    };
+                    let answer = answer.ok_or(Halt::Unwound)?;
+                    made.push(Made::Syscall(answer.clone()));
+                    attempt.answer(Some(answer));
+                }
+                // This node has failed, if it fails when the delivery is made again.
+                Reached::End(_, Err(_)) => return Err(Halt::Lost),
+                Reached::End(calls, Ok((running, ran))) => {
+                    if attempt.limit != limit && !ran.fits(limit) {
+                        return Err(Halt::Lost);
+                    }
+                    self.make(calls, syscalls, made)?;
+                    return Ok((running, ran));
+                }
+            }
+        }
+    }
+
+    /// Makes calls that the worker has made.
+    fn make(
+        &mut self,
+        calls: Vec<Call>,
+        syscalls: &mut dyn Syscalls,
+        made: &mut Vec<Made>,
+    ) -> Result<(), Halt> {
+        for call in calls {
+            match call {
+                Call::Syscall(syscall, told) => {
+                    let result = syscalls.syscall(syscall).ok_or(Halt::Unwound)?;
+                    let is_as_told = result == told;
+                    made.push(Made::Syscall(result));
+                    if !is_as_told || self.chaos.as_mut().is_some_and(|chaos| chaos.once_in(40)) {
+                        return Err(Halt::Lost);
+                    }
+                }
+                Call::Line { source, level, text } => {
+                    syscalls.console(&source, &level, &text);
+                    made.push(Made::Line);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lost(&self, attempt: &Attempt, made: Vec<Made>) -> Ended {
+        self.usage.ahead_lost.fetch_add(1, Ordering::Relaxed);
+        attempt.cancel();
+        Ended::Lost(made)
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.attempts.values().for_each(|attempt| attempt.cancel());
+    }
+}
