@@ -146,6 +146,14 @@ pub enum Error {
     #[error("import refused: {0}")]
     Import(String),
 
+    /// A snapshot is malformed, or is not one of the state with its app hash.
+    #[error("snapshot refused: {0}")]
+    Snapshot(String),
+
+    /// A snapshot's artifact could not be read or written.
+    #[error(transparent)]
+    Fault(StoreFault),
+
     /// A finished import has another root than expected.
     #[error("import refused: its root is {found}, expected {expected}")]
     ImportedRoot {
@@ -158,6 +166,9 @@ pub enum Error {
 
 impl From<Error> for StoreFault {
     fn from(error: Error) -> Self {
+        if let Error::Fault(fault) = error {
+            return fault;
+        }
         let variant = match &error {
             Error::DiskFull(_) => Self::DiskFull,
             Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull => Self::DiskFull,

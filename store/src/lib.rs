@@ -31,6 +31,7 @@
 //! Each folder knows only folders below it.
 //!
 //! ```text
+//!   sync      a whole state for nodes that trust its app hash      SnapshotHead, Restore
 //!   export    a whole state as a stream of chunks, and back        Export, Import
 //!   store.rs  the committed state and its only writer              Store
 //!   past.rs   the states of the last heights                       Past
@@ -160,6 +161,7 @@ mod options;
 mod past;
 mod proven;
 mod store;
+mod sync;
 mod threads;
 mod tree;
 mod view;
@@ -179,6 +181,11 @@ pub use proven::{
     record::{Proved, ProvedRecord},
 };
 pub use store::Store;
+pub use sync::{
+    format::{CHUNK_BYTES, MAX_CHUNK_BYTES, SNAPSHOT_FORMAT, SnapshotHead, chunk_hash},
+    restore::{ChunkError, Restore, Restored, forget_restoration},
+    write::ChunkWriter,
+};
 pub use tree::{
     integrity::IntegrityReport,
     proof::{Proof, ProofError, verify},

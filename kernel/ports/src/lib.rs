@@ -5,6 +5,7 @@
 //!
 //! The kernel is generic over both. The crates `capstan-store` and `capstan-vat-host` implement them, and know nothing
 //! else of the kernel. [`memory`] implements the first in memory, for tests. [`layer`] lets a host be wrapped.
+//! [`artifact`] is how the kernel's part of a state snapshot leaves and enters a store.
 //!
 //! # Example
 //!
@@ -35,6 +36,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod artifact;
 pub mod fault;
 pub mod host;
 pub mod layer;

@@ -67,6 +67,13 @@ impl<'a> Node<'a> {
         })
     }
 
+    /// Encodes a node with this key, leaf and encoded links.
+    pub(crate) fn encode(key: &[u8], value: &Leaf, left: &[u8], right: &[u8]) -> Vec<u8> {
+        let value_hash = hash_value(value);
+        let kv_hash = hash_kv(key, &value_hash);
+        [left, right, &[0], &kv_hash, &value_hash, value].concat()
+    }
+
     /// Returns the child on one side.
     pub(crate) fn child(&self, left: bool) -> Option<&NodeLink<'a>> {
         match left {
@@ -82,6 +89,17 @@ impl<'a> Node<'a> {
 }
 
 impl NodeLink<'_> {
+    /// Encodes the link. Its key has at most 255 bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let (left, right) = self.heights;
+        [&[1, self.key.len() as u8], self.key, &self.hash, &[left, right, 0]].concat()
+    }
+
+    /// Encodes the absence of a child.
+    pub(crate) fn encode_none() -> Vec<u8> {
+        vec![0]
+    }
+
     /// Returns the height of the child, 1 for a node without children.
     pub(crate) fn height(&self) -> u8 {
         1 + self.heights.0.max(self.heights.1) // at most MAX_HEIGHT, by `parse`
