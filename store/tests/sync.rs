@@ -20,7 +20,7 @@ use common::Random;
 /// Prefix of the entries that bind blobs.
 const BLOBS: &[u8] = b"blob.";
 /// Prefix of the entries from which node-local ones follow.
-const DERIVED: &[u8] = b"v1.";
+const DERIVED: &[u8] = b"d.";
 const CHUNK_BYTES: u32 = 2048;
 
 /// The blobs that the state names, in the order of its keys.
@@ -101,7 +101,7 @@ fn commit_scripted(store: &Store, heights: std::ops::RangeInclusive<u64>) {
         for _ in 0..4 {
             let key = [vec![b'k'; 250], random.bytes(40)].concat();
             block.set(&key, random.bytes(30));
-            let name = format!("v1.{}", random.below(20)).into_bytes();
+            let name = format!("d.{}", random.below(20)).into_bytes();
             block.set(&name, random.bytes(10));
             block.set(&derived_key(&name), block.get(&name).unwrap().unwrap());
         }
@@ -177,7 +177,7 @@ fn assert_same(original: &Store, restored: Restored) {
     restored.replace(&target).unwrap();
     let (one, other) = (original.reader(), target.reader());
     assert_eq!((one.height(), one.app_hash()), (other.height(), other.app_hash()));
-    assert_eq!(kept(&one), common::all(&other));
+    assert!(kept(&one) == common::all(&other), "the same entries");
     for (_, hash) in one.scan(BLOBS).unwrap() {
         let hash = Hash(hash.try_into().unwrap());
         assert!(one.blob(&hash).unwrap().is_some());
@@ -185,10 +185,10 @@ fn assert_same(original: &Store, restored: Restored) {
     }
     for record in 0..60 {
         let key = format!("r/{record}").into_bytes();
-        let read = |state: &StateView| state.record(&key, one.height(), true).unwrap().unwrap();
+        let read = |state: &StateView| state.record(&key, one.height(), true).map_err(|error| error.to_string());
         assert_eq!(read(&one), read(&other));
     }
-    assert_eq!(snapshot(&one).chunks, snapshot(&other).chunks, "a snapshot of the snapshot");
+    assert!(snapshot(&one).chunks == snapshot(&other).chunks, "a snapshot of the snapshot");
     let next = one.height() + 1;
     for store in [original, &target] {
         commit_scripted(store, next..=next + 3);
@@ -235,7 +235,7 @@ fn nodes_with_other_options_and_restarts_write_the_same_bytes() {
         let store = scripted(options.clone(), &disk);
         let past = store.reader();
         commit_scripted(&store, 21..=40);
-        assert_eq!(snapshot(&past).chunks, expected, "{options:?}");
+        assert!(snapshot(&past).chunks == expected, "{options:?}");
     }
 }
 
@@ -420,13 +420,18 @@ fn a_crash_after_any_write_leaves_whole_chunks_and_the_rest_follows() {
         let mut sink = Blobs::default();
         let (one, other) = (after.file(0), after.file(1));
         let head = honest.head.clone();
-        let restore = Restore::on_backends(one, other, options(), head, &mut sink).unwrap();
-        if let Ok(reached) = reached {
-            // What was reported as taken is there.
-            assert!(restore.next_chunk() >= reached, "{} {reached}", restore.next_chunk());
-            resumed += u64::from(restore.next_chunk() > 1);
-        }
-        drop(restore);
+        let restore = Restore::on_backends(one, other, options(), head, &mut sink);
+        let after = match (reached, restore) {
+            (Ok(reached), Ok(restore)) => {
+                // What was reported as taken is there.
+                assert!(restore.next_chunk() >= reached, "{} {reached}", restore.next_chunk());
+                resumed += u64::from(restore.next_chunk() > 1);
+                after
+            }
+            (Ok(_), Err(error)) => panic!("step {step}: {error}"),
+            // The files were not even made: a restoration in a directory replaces them.
+            (Err(_), _) => Disk::default(),
+        };
         let again = on_disk(&honest, &after).unwrap();
         assert_eq!(again.state().app_hash(), store.app_hash());
         step += 1 + random.below(1 + operations / 150);

@@ -266,7 +266,7 @@ fn write(state: &StateView, dir: &Path, go_on: &dyn Fn(u64) -> bool) -> Result<(
         }
         bytes_so_far += bytes.len() as u64;
         let path = chunk_path(dir, index);
-        let mut write = || {
+        let write = || {
             let mut file = File::create(&path)?;
             file.write_all(bytes)?;
             file.sync_all()
