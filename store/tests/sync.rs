@@ -185,7 +185,9 @@ fn assert_same(original: &Store, restored: Restored) {
     }
     for record in 0..60 {
         let key = format!("r/{record}").into_bytes();
-        let read = |state: &StateView| state.record(&key, one.height(), true).map_err(|error| error.to_string());
+        let read = |state: &StateView| {
+            state.record(&key, one.height(), true).map_err(|error| error.to_string())
+        };
         assert_eq!(read(&one), read(&other));
     }
     assert!(snapshot(&one).chunks == snapshot(&other).chunks, "a snapshot of the snapshot");

@@ -150,14 +150,19 @@ impl Up {
     }
 }
 
-/// Makes the home of one more node, no validator, for the network in `dir`.
-pub(super) fn make_node(dir: &Path, plan: &Plan) -> anyhow::Result<NodePlan> {
+/// Makes the home of one more node, no validator, for the network in `dir`. With `state_sync` it begins with a snapshot.
+pub(super) fn make_node(dir: &Path, plan: &Plan, state_sync: bool) -> anyhow::Result<NodePlan> {
     let first = plan.nodes.first().context("the network has no nodes")?;
+    // Asked before anything is made.
+    let trusted = state_sync.then(|| super::state_sync::section(plan)).transpose()?;
     let genesis = Genesis::from_json(&fs::read(first.home.join("genesis.json"))?)?;
     let node = new_node(dir, plan, plan.nodes.len(), false, &genesis)?;
     make_home(node.home.clone(), &genesis)?;
     // It executes all blocks: those that the others executed differently too.
     copy(&first.home, &node.home, Path::new(OVERRIDES))?;
+    if let Some(section) = trusted {
+        section.write(&node.home)?;
+    }
     Ok(node)
 }
 

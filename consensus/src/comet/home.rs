@@ -99,7 +99,9 @@ impl CometHome {
     /// settings otherwise.
     pub fn has_state_sync_options(&self) -> bool {
         let config = fs::read_to_string(self.path.join("config/config.toml"));
-        config.is_ok_and(|config| STATE_SYNC.lines().all(|line| config.contains(line.split('=').next().unwrap_or(line))))
+        config.is_ok_and(|config| {
+            STATE_SYNC.lines().all(|line| config.contains(line.split('=').next().unwrap_or(line)))
+        })
     }
 
     /// Makes the directory in which the chunks of a snapshot wait, and removes those of an earlier process.

@@ -172,9 +172,14 @@ fn validate_state_sync(config: &Config) -> Result<(), OptionError> {
     if !sync.enable {
         return Ok(());
     }
-    let is_hash = sync.trust_hash.len() == 64 && sync.trust_hash.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_hash =
+        sync.trust_hash.len() == 64 && sync.trust_hash.bytes().all(|b| b.is_ascii_hexdigit());
     let wrong = [
-        (sync.servers().count() < 2, "rpc_servers", "must name at least two nodes as IP:PORT,IP:PORT"),
+        (
+            sync.servers().count() < 2,
+            "rpc_servers",
+            "must name at least two nodes as IP:PORT,IP:PORT",
+        ),
         (sync.trust_height == 0, "trust_height", "must be the height of a block that you trust"),
         (!is_hash, "trust_hash", "must be the hash of that block, 64 hex digits"),
     ];
