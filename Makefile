@@ -20,10 +20,10 @@ FUZZ_SECONDS ?= 60
 # How long `make adversary` attacks; a seed alone is tried once.
 ADVERSARY_SECONDS ?= $(if $(ADVERSARY_SEED),0,600)
 
-.PHONY: help setup build demo dev test soak adversary fuzz conformance bench fmt lint audit clean
+.PHONY: help setup build demo dev test soak adversary fuzz conformance bench bench-peers fmt lint audit clean
 
 help: ## Shows this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Installs what is missing: clang with the wasm target, npm packages
 	@scripts/setup.sh
@@ -55,6 +55,9 @@ conformance: setup ## Runs SwingSet's recorded scenarios (CONFORMANCE_DIR=... fo
 
 bench: setup ## Measures, and prints tables
 	@scripts/bench.sh
+
+bench-peers: setup ## Plays the same games on SwingSet, which it installs, and prints ratios (PEER_ROUNDS=3)
+	@scripts/bench-peers.sh
 
 fmt: ## Formats the sources
 	$(CARGO) fmt --all

@@ -15,7 +15,7 @@
 //! | `params` | height from which they hold | `tendermint.types.ConsensusParams` |
 //! | `txs` | hash of the transaction | height, index in the block |
 //! | `tx_events`, `block_events` | see [`super::tx_index`] | nothing |
-//! | `block_bytes` | height | see [`super::history`] |
+//! | `block_bytes`, `block_bytes_sum` | height, nothing | see [`super::history`] |
 //!
 //! A block without results was being executed when the process ended.
 

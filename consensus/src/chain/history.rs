@@ -1,7 +1,8 @@
 //! The bound of the block store: the oldest blocks are removed once all of them take more than some bytes.
 //!
-//! The table `block_bytes` has the bytes of each block with its results and index entries. Their sum is in memory. A block
-//! is removed in the transaction that stores the results of a later one, so that it costs no durable step of its own.
+//! The table `block_bytes` has the bytes of each block with its results and index entries. Their sum is in memory, and in
+//! `block_bytes_sum`, so that no opening has to add them up. A block is removed in the transaction that stores the results of a
+//! later one, so that it costs no durable step of its own.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,6 +19,7 @@ use super::merkle::sha256;
 use super::{block_index, tx_index};
 
 const BLOCK_BYTES: TableDefinition<'_, i64, u64> = TableDefinition::new("block_bytes");
+const BLOCK_BYTES_SUM: TableDefinition<'_, (), u64> = TableDefinition::new("block_bytes_sum");
 
 /// Number of the last blocks that are kept, however large they are. A node may have to execute some again.
 const LEAST_BLOCKS: i64 = 100;
@@ -33,12 +35,22 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Counts what is stored. Makes the table if there is none.
+    /// Reads the sum of what is stored. Makes the tables if there are none. Adds up a store that an earlier version has
+    /// written without a sum.
     pub(super) fn open(write: &WriteTransaction) -> Result<Self, BlockStoreError> {
-        let mut bytes = 0_u64;
-        for entry in write.open_table(BLOCK_BYTES)?.iter()? {
-            bytes = bytes.saturating_add(entry?.1.value());
-        }
+        let mut sum = write.open_table(BLOCK_BYTES_SUM)?;
+        let known = sum.get(())?.map(|bytes| bytes.value());
+        let bytes = match known {
+            Some(bytes) => bytes,
+            None => {
+                let mut bytes = 0_u64;
+                for entry in write.open_table(BLOCK_BYTES)?.iter()? {
+                    bytes = bytes.saturating_add(entry?.1.value());
+                }
+                sum.insert((), bytes)?;
+                bytes
+            }
+        };
         Ok(Self { bytes: AtomicU64::new(bytes), max_bytes: u64::MAX })
     }
 
@@ -69,6 +81,7 @@ impl History {
             total = total.saturating_sub(sizes.remove(oldest)?.map_or(0, |bytes| bytes.value()));
             removed += 1;
         }
+        write.open_table(BLOCK_BYTES_SUM)?.insert((), total)?;
         Ok(total)
     }
 
@@ -253,6 +266,22 @@ mod tests {
         }
         assert_eq!(store.heights().unwrap(), Some((241, 340)));
         assert!(store.block(241).unwrap().is_some());
+    }
+
+    #[test]
+    fn the_sum_is_that_of_all_blocks() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), 200_000);
+        (1..=400).for_each(|height| save(&store, height));
+        drop(store);
+        let database = redb::Database::open(dir.path().join("blocks.redb")).unwrap();
+        let write = database.begin_write().unwrap();
+        let kept = History::open(&write).unwrap().bytes.load(Ordering::Relaxed);
+        // As an earlier version left it.
+        write.delete_table(BLOCK_BYTES_SUM).unwrap();
+        let counted = History::open(&write).unwrap().bytes.load(Ordering::Relaxed);
+        assert_eq!(kept, counted);
+        assert!((100_000..=200_000).contains(&kept), "{kept}");
     }
 
     #[test]

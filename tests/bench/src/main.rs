@@ -6,6 +6,7 @@
 mod blocks;
 mod cost;
 mod fleet;
+mod growth;
 mod shapes;
 mod smallcaps;
 
@@ -33,13 +34,17 @@ use serde_json::{Value, json};
 const HELP: &str = "\
 Measures the kernel with real vats, and prints tables.
 
-Usage: capstan-bench [cost | blocks | fleet | smallcaps] [--json]
+Usage: capstan-bench [cost | blocks | fleet | growth | smallcaps] [--json]
+       capstan-bench game pingpong | wasm | deposits | create | loops
        capstan-bench shapes
 
-(none)   ping-pong of JavaScript and of wasm vats, vats created from one bundle
+(none)   all games: ping-pong of JavaScript and of wasm vats, a durable map, vats created from one bundle, a loop
+game     one of them, as a line of JSON
 cost     what a computron of ordinary and hostile work takes, and of the dearest attacks that are known [--only PART]
 blocks   empty blocks, messages to a vat with and without JSON-RPC
 fleet    a thousand vats: memory, restart, first deliveries [--vats N] [--deliveries N]
+growth   how costs grow with objects, vats, keys and blocks [--only AXIS] [--objects N] [--vats N] [--keys N] [--blocks N]
+         [--svg FILE]
 smallcaps
          checking and reading a body of smallcaps, over parsing its JSON
 shapes   the families of keys that real vats change, for the store's benchmark
@@ -47,10 +52,31 @@ shapes   the families of keys that real vats change, for the store's benchmark
 
 /// Hits of a game of ping-pong; each is two cranks, one routing and one delivery.
 const HITS: u64 = 2_000;
+/// Deliveries that change an entry of a durable map.
+const DEPOSITS: u64 = 2_000;
+/// Turns of a loop in one delivery.
+const TURNS: u64 = 1_000_000;
+/// Such loops.
+const LOOPS: u64 = 10;
 /// Vats that are created one after the other from one bundle.
 const VATS: u64 = 100;
 /// Cranks between two commits.
 const CRANKS_A_COMMIT: u64 = 100;
+
+type Game = fn(&mut Bench) -> Result<Value>;
+
+const GAMES: [(&str, Game); 5] = [
+    ("pingpong", Bench::ping_pong),
+    ("wasm", Bench::ping_pong_of_wasm),
+    ("deposits", Bench::deposits),
+    ("create", Bench::create_vats),
+    ("loops", Bench::loops),
+];
+
+/// Plays a game on a kernel of its own: what one leaves behind is not the others' to collect.
+fn play(game: Game) -> Result<Value> {
+    game(&mut Bench::start()?)
+}
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -64,8 +90,15 @@ fn main() -> Result<()> {
         ["blocks"] => return blocks::run(false),
         ["blocks", "--json"] => return blocks::run(true),
         ["fleet", ..] => return fleet::run(&arguments[1..]),
+        ["growth", ..] => return growth::run(&arguments[1..]),
         ["smallcaps"] => return smallcaps::run(false),
         ["smallcaps", "--json"] => return smallcaps::run(true),
+        ["game", name] => {
+            let game = GAMES.iter().find(|(game, _)| *game == name);
+            let (_, game) = game.with_context(|| format!("unknown game {name}\n\n{HELP}"))?;
+            println!("{}", play(*game)?);
+            return Ok(());
+        }
         ["shapes"] => return shapes::run(),
         ["--help" | "-h"] => {
             println!("{HELP}");
@@ -73,12 +106,7 @@ fn main() -> Result<()> {
         }
         [other, ..] => bail!("unknown argument {other}\n\n{HELP}"),
     };
-    // Each on a kernel of its own: what one leaves behind is not the others' to collect.
-    let rows = vec![
-        Bench::start()?.ping_pong()?,
-        Bench::start()?.ping_pong_of_wasm()?,
-        Bench::start()?.create_vats()?,
-    ];
+    let rows = GAMES.iter().map(|(_, game)| play(*game)).collect::<Result<Vec<_>>>()?;
     if as_json {
         println!("{}", Value::Array(rows));
         return Ok(());
@@ -218,6 +246,26 @@ impl Bench {
         Ok(row("ping-pong of two wasm vats, cranks", cranks, cpu, wall))
     }
 
+    fn deposits(&mut self) -> Result<Value> {
+        self.call("deposit", &json!([100]))?;
+        let clock = Clock::start();
+        self.call("deposit", &json!([DEPOSITS]))?;
+        let (cpu, wall) = clock.read();
+        Ok(row("messages that change a durable map", DEPOSITS, cpu, wall))
+    }
+
+    fn loops(&mut self) -> Result<Value> {
+        self.call("calculate", &json!([1_000]))?;
+        let clock = Clock::start();
+        for _ in 0..LOOPS {
+            self.call("calculate", &json!([TURNS]))?;
+        }
+        let (cpu, wall) = clock.read();
+        let mut row = row("loops of a million turns", LOOPS, cpu, wall);
+        row["cpu_ms_each"] = json!(cpu.as_secs_f64() * 1e3 / LOOPS as f64);
+        Ok(row)
+    }
+
     fn create_vats(&mut self) -> Result<Value> {
         self.call("create", &json!([]))?;
         let clock = Clock::start();
@@ -270,6 +318,7 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
     let vats = Path::new(env!("CARGO_MANIFEST_DIR")).join("vats");
     let boot = workshop.bundle(&vats.join("vat-bootstrap.js"))?;
     let player = workshop.bundle(&vats.join("vat-player.js"))?;
+    let ledger = workshop.bundle(&vats.join("vat-ledger.js"))?;
     let admin = workshop.bundle(Path::new(VAT_ADMIN))?;
     let wasm = wat::parse_str(include_str!("../vats/player.wat"))?;
     let wasm = (capstan_bundle::wasm_id(&wasm).to_string(), wasm);
@@ -277,6 +326,7 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
         ("bootstrap", &boot.0),
         ("left", &player.0),
         ("right", &player.0),
+        ("ledger", &ledger.0),
         ("wasm-left", &wasm.0),
         ("wasm-right", &wasm.0),
         (VAT_ADMIN, &admin.0),
@@ -286,7 +336,7 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
         pin_bootstrap_root: true,
         vats: static_vats.map(|(name, id)| (name.to_owned(), StaticVat::new(id))).into(),
         named_bundles: BTreeMap::from([("player".to_owned(), player.0.clone())]),
-        bundles: BTreeMap::from([boot, player, wasm, admin]),
+        bundles: BTreeMap::from([boot, player, ledger, wasm, admin]),
         ..KernelConfig::new(options())
     })
 }

@@ -4,13 +4,14 @@ import { E, Far } from '@endo/far';
 export const buildRootObject = () => {
   let left;
   let right;
+  let ledger;
   let service;
   let bundlecap;
   let wasm;
   const fleet = [];
   return Far('bench', {
     async bootstrap(vats, devices) {
-      ({ left, right } = vats);
+      ({ left, right, ledger } = vats);
       wasm = vats['wasm-left'];
       if (wasm) {
         await E(wasm).meet(vats['wasm-right']);
@@ -29,6 +30,14 @@ export const buildRootObject = () => {
       }
     },
     greet: number => E(fleet[number]).hello(),
+    // Messages that each change one of a hundred entries of a durable map.
+    deposit: async count => {
+      const done = [];
+      for (let i = 0; i < count; i += 1) done.push(E(ledger).deposit(`name ${i % 100}`, i));
+      await Promise.all(done);
+      return E(ledger).balance('name 0');
+    },
+    calculate: turns => E(ledger).turns(turns),
     play: rounds => E(left).play(right, rounds),
     create: async () => {
       const { root } = await E(service).createVat(bundlecap);
