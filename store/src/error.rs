@@ -138,8 +138,8 @@ pub enum Error {
         limit: usize,
     },
 
-    /// A proof was asked for a key that begins with `local.`.
-    #[error("a key that begins with `local.` is outside the root hash: nothing can be proven")]
+    /// A restoration was to write an entry outside of `local.`, which only the snapshot itself can bring.
+    #[error("only a key that begins with `local.` can be written beside a snapshot")]
     Local,
 
     /// An imported stream is malformed, or does not give the announced state.

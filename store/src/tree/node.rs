@@ -1,7 +1,7 @@
 //! The encoding of a tree node.
 //!
 //! `grovedb-merk` writes and reads nodes. This is a second, stricter decoder for untrusted bytes (a damaged file, an
-//! import) and for proofs. It borrows and never panics. The encoding:
+//! import) and for snapshots. It borrows and never panics. The encoding:
 //!
 //! ```text
 //! node: link?, link?, feature (1 byte, 0), kv hash (32), value hash (32), value (the rest)
@@ -72,19 +72,6 @@ impl<'a> Node<'a> {
         let value_hash = hash_value(value);
         let kv_hash = hash_kv(key, &value_hash);
         [left, right, &[0], &kv_hash, &value_hash, value].concat()
-    }
-
-    /// Returns the child on one side.
-    pub(crate) fn child(&self, left: bool) -> Option<&NodeLink<'a>> {
-        match left {
-            true => self.left.as_ref(),
-            false => self.right.as_ref(),
-        }
-    }
-
-    /// Returns the hash of the child on one side, or zeros if there is none.
-    pub(crate) fn child_hash(&self, left: bool) -> [u8; 32] {
-        self.child(left).map_or(NO_CHILD, |link| link.hash)
     }
 }
 

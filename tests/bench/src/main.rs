@@ -9,6 +9,7 @@ mod fleet;
 mod growth;
 mod shapes;
 mod smallcaps;
+mod sync;
 
 use std::{
     collections::BTreeMap,
@@ -34,7 +35,7 @@ use serde_json::{Value, json};
 const HELP: &str = "\
 Measures the kernel with real vats, and prints tables.
 
-Usage: capstan-bench [cost | blocks | fleet | growth | smallcaps] [--json]
+Usage: capstan-bench [cost | blocks | fleet | growth | smallcaps | sync] [--json]
        capstan-bench game pingpong | wasm | deposits | create | loops
        capstan-bench shapes
 
@@ -47,6 +48,7 @@ growth   how costs grow with objects, vats, keys and blocks [--only AXIS] [--obj
          [--svg FILE]
 smallcaps
          checking and reading a body of smallcaps, over parsing its JSON
+sync     snapshots of the state: written beside blocks, and restored [--vats N] [--kib N]
 shapes   the families of keys that real vats change, for the store's benchmark
 --json   figures for programs";
 
@@ -91,6 +93,7 @@ fn main() -> Result<()> {
         ["blocks", "--json"] => return blocks::run(true),
         ["fleet", ..] => return fleet::run(&arguments[1..]),
         ["growth", ..] => return growth::run(&arguments[1..]),
+        ["sync", ..] => return sync::run(&arguments[1..]),
         ["smallcaps"] => return smallcaps::run(false),
         ["smallcaps", "--json"] => return smallcaps::run(true),
         ["game", name] => {
