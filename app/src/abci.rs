@@ -21,13 +21,10 @@ use crate::{
     block::ConsensusGenesis,
     fault::{Failure, NodeFault},
     observe::AbciMethod,
-    records::chain::ChainRecord,
+    records::chain::{APP_VERSION, ChainRecord},
     sync,
     tx::Tx,
 };
-
-/// Version of the state format and of the transactions that [`App`] accepts.
-pub const APP_VERSION: u64 = 1;
 
 impl<H> App<H> {
     /// Returns what `CheckTx` would answer. Later checks see nothing of the transaction.

@@ -37,10 +37,10 @@ mod overrides;
 pub mod query;
 mod records;
 pub mod state_export;
+mod state_sync;
 pub mod sync;
 pub mod tx;
 
-pub use abci::APP_VERSION;
 pub use app::{App, AppOptions};
 pub use block::block_policy;
 pub use capstan_files::Rotation;
@@ -61,5 +61,5 @@ pub use observe::{
     watch::{LastCrank, LastDelivery},
 };
 pub use overrides::{Override, OverrideError};
-pub use records::{account, results, uploads};
+pub use records::{account, chain::APP_VERSION, results, uploads};
 pub use sync::SyncOptions;

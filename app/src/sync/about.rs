@@ -6,7 +6,10 @@ use capstan_kernel::sync;
 use capstan_kernel_ports::store::Read;
 use serde::{Deserialize, Serialize};
 
-use crate::{abci::APP_VERSION, fault::NodeFault, records::chain::Chain};
+use crate::{
+    fault::NodeFault,
+    records::chain::{APP_VERSION, Chain},
+};
 
 /// Description of a snapshot, which every node writes alike. As JSON it is in the head, and in the offer to peers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,13 +1,14 @@
 //! State sync: snapshots that this node writes and serves, and the one from which it begins.
 //!
 //! [`library`] is the directory of finished snapshots. [`writer`] writes them in a thread of its own, from a view of
-//! the committed state, so that no block waits. [`serve`] answers peers that ask for them. [`restore`] takes the chunks
-//! of one and puts the restored state in the place of an empty one. [`about`] is what a snapshot says of itself.
+//! the committed state, so that no block waits. [`restore`] takes the chunks of one, and [`offer`] is the one that
+//! is being taken. [`about`] is what a snapshot says of itself, and [`pruning`] which blocks they need. ABCI's methods are in
+//! `state_sync.rs` beside this folder.
 //!
 //! The format and its checks are the store's ([`SnapshotHead`](capstan_store::SnapshotHead)), and what travels besides the
 //! trees is the kernel's ([`capstan_kernel::sync`]).
 //!
-//! Knows `block`, `observe` and `records`.
+//! Knows `observe` and `records`.
 
 pub(crate) mod about;
 mod library;
@@ -17,7 +18,7 @@ mod restore;
 mod writer;
 
 pub use library::{Snapshot, SnapshotError, Snapshots};
-pub(crate) use offer::Offers;
+pub(crate) use offer::{Offered, Offers};
 pub(crate) use pruning::retain_height;
 pub use restore::{RestoreError, Restorer};
 pub(crate) use writer::SnapshotWriter;

@@ -21,8 +21,7 @@ pub(crate) fn each_node(
     // Heights fall, so it has at most one key for each height and one more.
     let mut ahead: Vec<Vec<u8>> = state.meta().root_key.clone().into_iter().collect();
     while let Some(key) = ahead.pop() {
-        let damaged = || Error::Damaged(format!("the tree node {:?} is missing", printable(&key)));
-        let bytes = state.lend_node(&key)?.ok_or_else(damaged)?;
+        let bytes = state.node(&key)?;
         let node = Node::parse(&bytes).map_err(|problem| problem.at(&key))?;
         let mut value = [0; 32];
         value.copy_from_slice(&node.value[1..]);
