@@ -8,7 +8,7 @@ use std::{
 
 use capstan_kernel::{Kernel, NodeOptions, slog::Slog};
 use capstan_kernel_ports::{Hash, host::VatHost};
-use capstan_store::{Past, StateView, Store};
+use capstan_store::{Past, StateView, Store, forget_restoration};
 use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
 
 use crate::{
@@ -165,6 +165,10 @@ impl<H: VatHost> App<H> {
         }
         let (stage, past) = (Stage::Committed, store.past());
         let signatures = Arc::<SignatureCache>::default();
+        if let Some(sync) = options.state_sync.as_ref().filter(|_| committed.state.height() > 0) {
+            // A node with blocks does not begin with a snapshot any more.
+            forget_restoration(&sync.store_dir)?;
+        }
         let snapshots =
             options.state_sync.map(|options| SnapshotWriter::new(options, metrics.clone()));
         Ok(Self(Arc::new(Shared {

@@ -1,7 +1,7 @@
 //! ABCI's methods of state sync: what peers of this node ask for, and what this node takes from them.
 
 use capstan_kernel_ports::{Hash, host::VatHost};
-use capstan_store::{ChunkError, Restored, SNAPSHOT_FORMAT, chunk_hash};
+use capstan_store::{ChunkError, Restored, SNAPSHOT_FORMAT, chunk_hash, forget_restoration};
 use tendermint_proto::v0_38::abci::{
     RequestApplySnapshotChunk, RequestLoadSnapshotChunk, RequestOfferSnapshot,
     ResponseApplySnapshotChunk, ResponseListSnapshots, Snapshot,
@@ -16,7 +16,7 @@ use crate::{
     sync::{Offered, RestoreError, Restorer, about::About},
 };
 
-impl<H: VatHost> App<H> {
+impl<H> App<H> {
     /// Lists the snapshots that peers can have.
     pub(crate) fn own_snapshots(&self) -> ResponseListSnapshots {
         let Some(writer) = self.snapshots() else { return ResponseListSnapshots::default() };
@@ -40,13 +40,14 @@ impl<H: VatHost> App<H> {
         let Some(writer) = self.snapshots().filter(|_| format == SNAPSHOT_FORMAT) else {
             return Vec::new();
         };
-        let bytes = writer.snapshots().open(height).and_then(|snapshot| snapshot.chunk(chunk));
-        bytes.unwrap_or_else(|error| {
+        writer.snapshots().chunk(height, chunk).unwrap_or_else(|error| {
             tracing::debug!(height, chunk, %error, "a chunk that a peer asked for is not here");
             Vec::new()
         })
     }
+}
 
+impl<H: VatHost> App<H> {
     /// Decides whether to restore a snapshot. The app hash comes from CometBFT's light client, all else from a peer.
     pub(crate) fn consider(&self, request: RequestOfferSnapshot) -> Offer {
         let Some(snapshot) = request.snapshot else { return Offer::Reject };
@@ -129,7 +130,18 @@ impl<H: VatHost> App<H> {
             }
         };
         *offers = None;
+        if response.result == i32::from(Applied::RejectSnapshot) {
+            self.forget_restoration();
+        }
         response
+    }
+
+    /// Removes what a restoration left that will not go on.
+    pub(crate) fn forget_restoration(&self) {
+        let Some(writer) = self.snapshots() else { return };
+        if let Err(error) = forget_restoration(&writer.options().store_dir) {
+            tracing::warn!(%error, "what is left of a restoration cannot be removed");
+        }
     }
 
     fn take_head(

@@ -126,6 +126,14 @@ impl Snapshots {
         }
     }
 
+    /// Reads a chunk of the snapshot of `height`: one file. It is not checked.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Io`], or [`SnapshotError::Damaged`] if the file is too long for a chunk.
+    pub fn chunk(&self, height: u64, index: u32) -> Result<Vec<u8>, SnapshotError> {
+        read_chunk(&self.dir.join(height.to_string()), index)
+    }
+
     /// Writes a snapshot of a committed state. `go_on` is asked before each chunk, with the number of bytes so far.
     ///
     /// # Errors

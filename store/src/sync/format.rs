@@ -176,8 +176,7 @@ impl<'a> Record<'a> {
         let kind = kind_of(kind)?;
         let key = u32::from_le_bytes([k0, k1, k2, k3]) as usize;
         let value = u32::from_le_bytes([v0, v1, v2, v3]) as usize;
-        // A leaf's value stands after a number.
-        if key > MAX_KEY_BYTES || value > MAX_VALUE_BYTES + 8 {
+        if key > MAX_KEY_BYTES || value > longest(kind) {
             return Err(Error::Snapshot(format!(
                 "it has a record of {key} bytes of key and {value} of value"
             )));
@@ -198,6 +197,20 @@ impl<'a> Record<'a> {
         })
     }
 }
+
+/// Returns the length of the longest value of a record.
+fn longest(kind: Kind) -> usize {
+    match kind {
+        // A few hashes and numbers.
+        Kind::Node | Kind::Inner | Kind::End => 256,
+        // A number and a value, which are small in the proven tree.
+        Kind::Leaf => MAX_LEAF_BYTES,
+        Kind::Entry | Kind::Artifact => MAX_VALUE_BYTES,
+    }
+}
+
+/// Length of the longest record of the proven tree, in bytes.
+const MAX_LEAF_BYTES: usize = 1 << 20;
 
 fn kind_of(byte: u8) -> Result<Kind, Error> {
     Ok(match byte {

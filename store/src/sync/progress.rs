@@ -24,9 +24,14 @@ const PROGRESS_KEY: &str = "progress";
 /// Everything that the next chunk depends on.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Progress {
+    /// The chunk in which the first record begins that is not complete, and its place there. What comes from there on has
+    /// to come again after a crash.
+    resume: (u32, usize),
     /// Number of the next chunk.
-    pub(crate) next: u32,
-    /// The beginning of a record that is not complete yet.
+    #[borsh(skip)]
+    next: u32,
+    /// The beginning of a record that is not complete yet. It is in memory alone, since it may be long.
+    #[borsh(skip)]
     partial: Vec<u8>,
     /// Kind of the last record.
     last: Kind,
@@ -43,6 +48,7 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new() -> Self {
         Self {
+            resume: (1, 0),
             next: 1,
             partial: Vec::new(),
             last: Kind::Node,
@@ -55,6 +61,11 @@ impl Progress {
         }
     }
 
+    /// Returns the number of the next chunk.
+    pub(crate) fn next(&self) -> u32 {
+        self.next
+    }
+
     /// Takes the records of the next chunk.
     pub(crate) fn chunk(
         &mut self,
@@ -63,11 +74,20 @@ impl Progress {
         building: &mut Building<'_>,
         sink: &mut dyn ArtifactSink,
     ) -> Result<(), Error> {
+        // After a crash the first chunk was taken in part before.
+        let before = if self.partial.is_empty() { self.resume.1 } else { 0 };
+        let new = bytes.get(before..).ok_or_else(|| wrong("a chunk is shorter than it was"))?;
         let mut stream = std::mem::take(&mut self.partial);
-        stream.extend_from_slice(bytes);
+        stream.extend_from_slice(new);
         let mut rest = stream.as_slice();
         while let Some(record) = Record::take(&mut rest)? {
             self.record(head, &record, building, sink)?;
+        }
+        match rest.len() {
+            0 => self.resume = (self.next + 1, 0),
+            left if left <= new.len() => self.resume = (self.next, bytes.len() - left),
+            // The record began in an earlier chunk.
+            _ => {}
         }
         let taken = stream.len() - rest.len();
         stream.drain(..taken);
@@ -207,8 +227,9 @@ pub(crate) fn load(db: &redb::Database) -> Result<Option<(Vec<u8>, Progress)>, E
     let (Some(head), Some(progress)) = (table.get(HEAD_KEY)?, table.get(PROGRESS_KEY)?) else {
         return Ok(None);
     };
-    let progress = borsh::from_slice(progress.value())
+    let mut progress: Progress = borsh::from_slice(progress.value())
         .map_err(|_| Error::Damaged("the progress of a restoration is malformed".to_owned()))?;
+    progress.next = progress.resume.0;
     Ok(Some((head.value().to_vec(), progress)))
 }
 

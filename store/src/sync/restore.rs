@@ -27,7 +27,7 @@ use crate::{
 /// A state that is being restored, in files next to those of a store.
 ///
 /// Each chunk is checked against the app hash before it is accepted, and is on disk when [`Restore::chunk`] returns. The
-/// files stay when a restoration is dropped, so that another one goes on from the last chunk.
+/// files stay when a restoration is dropped, so that another one goes on from the last whole record.
 pub struct Restore {
     files: Files,
     place: Option<Place>,
@@ -138,7 +138,7 @@ impl Restore {
 
     /// Returns the number of the next chunk, which is that of all chunks when the last one was taken.
     pub fn next_chunk(&self) -> u32 {
-        self.progress.next
+        self.progress.next()
     }
 
     /// Takes the next chunk. A chunk that was taken before is passed over.
@@ -152,7 +152,7 @@ impl Restore {
         bytes: &[u8],
         sink: &mut dyn ArtifactSink,
     ) -> Result<(), ChunkError> {
-        let next = self.progress.next;
+        let next = self.progress.next();
         if index < next {
             return Ok(());
         }
@@ -361,7 +361,7 @@ impl std::fmt::Debug for Restore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Restore")
             .field("height", &self.head.height)
-            .field("next", &self.progress.next)
+            .field("next", &self.progress.next())
             .finish_non_exhaustive()
     }
 }
