@@ -12,7 +12,6 @@ use tendermint_proto::v0_38::abci::{
     ResponseEcho, ResponseExtendVote, ResponseFinalizeBlock, ResponseFlush, ResponseInfo,
     ResponseInitChain, ResponseListSnapshots, ResponseLoadSnapshotChunk, ResponseOfferSnapshot,
     ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery, ResponseVerifyVoteExtension,
-    response_apply_snapshot_chunk, response_offer_snapshot,
     response_process_proposal::ProposalStatus, response_verify_vote_extension::VerifyStatus,
 };
 
@@ -22,12 +21,10 @@ use crate::{
     block::ConsensusGenesis,
     fault::{Failure, NodeFault},
     observe::AbciMethod,
-    records::chain::ChainRecord,
+    records::chain::{APP_VERSION, ChainRecord},
+    sync,
     tx::Tx,
 };
-
-/// Version of the state format and of the transactions that [`App`] accepts.
-pub const APP_VERSION: u64 = 1;
 
 impl<H> App<H> {
     /// Returns what `CheckTx` would answer. Later checks see nothing of the transaction.
@@ -180,40 +177,42 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
             self.with_consensus(AbciMethod::Commit, |consensus| {
                 let (state, codes) = consensus.commit()?;
                 // While consensus is held, so that heights become visible in order.
-                self.publish(state)?;
+                self.publish(state.clone())?;
+                if let Some(writer) = self.snapshots() {
+                    writer.committed(&state);
+                }
                 Ok(codes)
             })
         });
         self.metrics().committed(&codes);
-        // CometBFT may keep all blocks: transactions are found in them.
-        ResponseCommit { retain_height: 0 }
+        let height = self.committed().state.height();
+        let retained = self
+            .snapshots()
+            .map_or(0, |writer| sync::retain_height(writer.options(), height, writer.oldest()));
+        ResponseCommit { retain_height: i64::try_from(retained).unwrap_or(0) }
     }
 
-    /// Returns no snapshots, since a new node executes all blocks.
+    /// Lists the snapshots of this node.
     fn list_snapshots(&self) -> ResponseListSnapshots {
-        ResponseListSnapshots { snapshots: Vec::new() }
+        self.own_snapshots()
     }
 
-    /// Rejects every snapshot.
-    fn offer_snapshot(&self, _request: RequestOfferSnapshot) -> ResponseOfferSnapshot {
-        ResponseOfferSnapshot { result: response_offer_snapshot::Result::Reject.into() }
+    /// Decides whether to restore a snapshot.
+    fn offer_snapshot(&self, request: RequestOfferSnapshot) -> ResponseOfferSnapshot {
+        ResponseOfferSnapshot { result: self.consider(request).into() }
     }
 
-    /// Returns an empty chunk, since there are no snapshots.
-    fn load_snapshot_chunk(&self, _request: RequestLoadSnapshotChunk) -> ResponseLoadSnapshotChunk {
-        ResponseLoadSnapshotChunk::default()
+    /// Returns a chunk of a snapshot of this node.
+    fn load_snapshot_chunk(&self, request: RequestLoadSnapshotChunk) -> ResponseLoadSnapshotChunk {
+        ResponseLoadSnapshotChunk { chunk: self.own_chunk(&request).into() }
     }
 
-    /// Aborts the restoration, since no snapshot was accepted to which a chunk could belong.
+    /// Takes a chunk of the snapshot that was accepted.
     fn apply_snapshot_chunk(
         &self,
-        _request: RequestApplySnapshotChunk,
+        request: RequestApplySnapshotChunk,
     ) -> ResponseApplySnapshotChunk {
-        ResponseApplySnapshotChunk {
-            result: response_apply_snapshot_chunk::Result::Abort.into(),
-            refetch_chunks: Vec::new(),
-            reject_senders: Vec::new(),
-        }
+        self.apply(&request)
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use capstan_kernel::{Kernel, NodeOptions, slog::Slog};
-use capstan_kernel_ports::host::VatHost;
-use capstan_store::{Past, StateView, Store};
+use capstan_kernel_ports::{Hash, host::VatHost};
+use capstan_store::{Past, StateView, Store, forget_restoration};
 use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
 
 use crate::{
@@ -32,6 +32,7 @@ use crate::{
     },
     overrides::Override,
     query::{self, QueryLimits},
+    sync::{Offers, SnapshotWriter, SyncOptions},
 };
 
 /// Options of this node. The state depends on none of them but [`AppOptions::overrides`].
@@ -60,6 +61,8 @@ pub struct AppOptions {
     pub measured_files: Vec<PathBuf>,
     /// Further metrics: [`Measure`]s of what the application does not know.
     pub measures: Vec<Measure>,
+    /// [`SyncOptions`] of the snapshots that this node writes, serves and restores. `None` does none of it.
+    pub state_sync: Option<SyncOptions>,
     /// [`FatalHandler`] of faults that end the node. It must not return: if it does, the ABCI method panics.
     pub on_fatal: FatalHandler,
 }
@@ -78,6 +81,7 @@ impl Default for AppOptions {
             queries: QueryLimits::default(),
             measured_files: Vec::new(),
             measures: Vec::new(),
+            state_sync: None,
             on_fatal: FatalHandler::exit(None),
         }
     }
@@ -122,6 +126,10 @@ struct Shared<H> {
     metrics: Metrics,
     genesis_height: u64,
     queries: QueryLimits,
+    /// Hash of the JavaScript engine of this node's vat host.
+    engine: Hash,
+    snapshots: Option<SnapshotWriter>,
+    offers: Offers,
 }
 
 impl<H: VatHost> App<H> {
@@ -135,6 +143,7 @@ impl<H: VatHost> App<H> {
         }
         let committed = Arc::new(Committed::load(store.reader())?);
         let metrics = Metrics::new(options.measured_files, options.measures);
+        let engine = host.engine();
         let mut kernel = Kernel::new(TimedHost::new(host, metrics.clone()), options.kernel);
         kernel.set_application(Box::new(Bridge::default()));
         let overrides = by_height(options.overrides)?;
@@ -156,7 +165,16 @@ impl<H: VatHost> App<H> {
         }
         let (stage, past) = (Stage::Committed, store.past());
         let signatures = Arc::<SignatureCache>::default();
+        if let Some(sync) = options.state_sync.as_ref().filter(|_| committed.state.height() > 0) {
+            // A node with blocks does not begin with a snapshot any more.
+            forget_restoration(&sync.store_dir)?;
+        }
+        let snapshots =
+            options.state_sync.map(|options| SnapshotWriter::new(options, metrics.clone()));
         Ok(Self(Arc::new(Shared {
+            engine,
+            snapshots,
+            offers: Offers::default(),
             consensus: Mutex::new(Consensus {
                 store,
                 kernel,
@@ -279,6 +297,20 @@ impl<H> App<H> {
     /// Returns the [`SignatureCache`].
     pub(crate) fn signatures(&self) -> Arc<SignatureCache> {
         self.0.signatures.clone()
+    }
+
+    /// Returns the hash of the JavaScript engine on which new vats start.
+    pub(crate) fn engine(&self) -> Hash {
+        self.0.engine
+    }
+
+    /// Returns the [`SnapshotWriter`], or `None` if this node has nothing to do with snapshots.
+    pub(crate) fn snapshots(&self) -> Option<&SnapshotWriter> {
+        self.0.snapshots.as_ref()
+    }
+
+    pub(crate) fn offers(&self) -> &Offers {
+        &self.0.offers
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -7,6 +7,7 @@
 //! * `block` executes blocks: their transactions, the kernel's cranks, validators, agreed [`Override`]s.
 //! * `records` keeps the application's own state. `records/keys.rs` draws its layout.
 //! * [`query`] answers questions about the last committed state.
+//! * [`sync`] writes and restores snapshots of the state.
 //! * `observe` watches execution for the operator, outside of consensus: traces, metrics, slog, reports.
 //!
 //! The [`events`] of blocks and transactions are listed in their module.
@@ -36,9 +37,10 @@ mod overrides;
 pub mod query;
 mod records;
 pub mod state_export;
+mod state_sync;
+pub mod sync;
 pub mod tx;
 
-pub use abci::APP_VERSION;
 pub use app::{App, AppOptions};
 pub use block::block_policy;
 pub use capstan_files::Rotation;
@@ -59,4 +61,5 @@ pub use observe::{
     watch::{LastCrank, LastDelivery},
 };
 pub use overrides::{Override, OverrideError};
-pub use records::{account, results, uploads};
+pub use records::{account, chain::APP_VERSION, results, uploads};
+pub use sync::SyncOptions;

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::bail;
 use capstan_localnet::Plan;
 use capstan_node::config::Config;
-use capstan_node::home::{COMET, GENESIS, GENESIS_STATE, MARKER, SERVE, STATE, TRACES};
+use capstan_node::home::{COMET, GENESIS, GENESIS_STATE, MARKER, SERVE, SNAPSHOTS, STATE, TRACES};
 use serde_json::{Value, json};
 
 use crate::Common;
@@ -140,6 +140,7 @@ fn parts(home: &Path, config: &Config) -> io::Result<Vec<Part>> {
         part("logs", logs, "log.*_max_mib, log.*_keep"),
         part("genesis", None, "is written once"),
         part("journals of capstan serve", None, "what accounts answered"),
+        part("snapshots", None, "state_sync.keep, and the state"),
         part("other", None, "a few small files"),
     ];
     visit(home, &mut |file, bytes| {
@@ -167,6 +168,7 @@ fn index(file: &Path, config: &Config) -> usize {
         is_log,
         within(GENESIS) || within(GENESIS_STATE),
         within(SERVE),
+        within(SNAPSHOTS),
     ];
     belongs.iter().position(|belongs| *belongs).unwrap_or(belongs.len())
 }

@@ -28,6 +28,7 @@ mod process;
 mod progress;
 mod query;
 mod serve;
+mod snapshot;
 mod start;
 mod state_export;
 mod subclusters;
@@ -99,6 +100,9 @@ enum Command {
     Serve(serve::Serve),
     /// Export the committed state and a genesis document that goes on from it.
     Export(state_export::Export),
+    /// List, write, check and restore snapshots of the state, from which new nodes begin.
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
     /// Execute the block at which the chain stopped differently, as the validators agreed.
     Override(overriding::OverrideBlock),
     /// Start a new chain from the last committed state of one that had to stop.
@@ -136,6 +140,7 @@ fn main() -> ExitCode {
         Command::Io(io) => io.run(&common, output),
         Command::Serve(serve) => serve.run(&common, output),
         Command::Export(export) => export.run(&common, output),
+        Command::Snapshot(snapshot) => snapshot.run(&common, output),
         Command::Override(agree) => agree.run(&common, output),
         Command::Recover(recover) => recover.run(&common, output),
         Command::Vat(vat) => vat.run(&common, output),

@@ -54,6 +54,20 @@ pub(crate) struct Start {
     /// Serve only ABCI on this address, for a CometBFT that runs elsewhere: unix:///PATH or tcp://IP:PORT.
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["rpc", "grpc", "rest", "p2p", "peers", "moniker", "cometbft"])]
     abci: Option<String>,
+    /// Begin with a snapshot of the peers instead of the first block, if the node has no blocks. The other options may be in
+    /// config.toml, in the section state_sync.
+    #[arg(long, conflicts_with = "abci")]
+    state_sync: bool,
+    /// JSON-RPC of at least two other nodes, from which headers are taken, separated by commas [default:
+    /// state_sync.rpc_servers].
+    #[arg(long, value_name = "ADDRS", requires = "state_sync")]
+    sync_rpc: Option<String>,
+    /// Height of a block that you trust [default: state_sync.trust_height].
+    #[arg(long, value_name = "HEIGHT", requires = "state_sync")]
+    trust_height: Option<u64>,
+    /// Hash of that block [default: state_sync.trust_hash].
+    #[arg(long, value_name = "HASH", requires = "state_sync")]
+    trust_hash: Option<String>,
     /// Log level (error, warn, info, debug, trace) or filters such as capstan_app=debug [default: log.level in
     /// config.toml, warn].
     #[arg(long, value_name = "LEVEL")]
@@ -73,6 +87,7 @@ impl Start {
                 option.clone_from(given);
             }
         }
+        self.set_state_sync(&mut config)?;
         init_logs(log_filter(self.log.as_deref(), &config)?, &home.path, &config.log)?;
         match &self.abci {
             Some(addr) => {
@@ -83,6 +98,22 @@ impl Start {
             }
             None => self.run_comet(&home, &config, output, progress, &tell),
         }
+    }
+
+    /// Takes over the options of state sync that were given.
+    fn set_state_sync(&self, config: &mut Config) -> anyhow::Result<()> {
+        let sync = &mut config.state_sync;
+        sync.enable |= self.state_sync;
+        if let Some(servers) = &self.sync_rpc {
+            sync.rpc_servers.clone_from(servers);
+        }
+        if let Some(height) = self.trust_height {
+            sync.trust_height = height;
+        }
+        if let Some(hash) = &self.trust_hash {
+            sync.trust_hash.clone_from(hash);
+        }
+        config.validate().map_err(|error| usage(error.to_string()))
     }
 
     fn run_comet(
@@ -115,7 +146,15 @@ impl Start {
             cors: config.rpc_cors(false),
             empty_interval: capstan_node::block_policy(config, &genesis).empty_interval,
             peers: peers(self.peers)?,
+            state_sync: config.comet_state_sync(),
         };
+        if comet.state_sync.is_some() && !comet.home.has_state_sync_options() {
+            bail!(
+                "state_sync.enable is true, but {}/config/config.toml lacks options that it needs; add\n\n{}",
+                comet.home.path.display(),
+                comet::STATE_SYNC
+            );
+        }
         if comet.cors && !comet.home.has_cors_option() {
             bail!(
                 "rpc.cors is on, but {}/config/config.toml has no line `cors_allowed_origins = []` in its section [rpc]; \

@@ -129,6 +129,7 @@ fn planted_node() {
             peers: peers.iter().map(|peer| peer.as_str().unwrap().to_owned()).collect(),
             cors: false,
             empty_interval: None,
+            state_sync: None,
         };
         CometNode::start(app, config).unwrap().wait().unwrap();
     }

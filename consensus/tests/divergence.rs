@@ -110,6 +110,7 @@ fn a_validator_whose_app_hash_is_outvoted_stops_and_says_so_and_the_others_go_on
                 peers: (0..VALIDATORS).filter(|other| *other != index).map(peer).collect(),
                 cors: false,
                 empty_interval: None,
+                state_sync: None,
             };
             CometNode::start(Counting { liar: index == LIAR }, config).unwrap()
         })

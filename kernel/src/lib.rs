@@ -113,6 +113,7 @@ pub mod limits;
 pub mod service;
 mod state;
 pub mod subcluster;
+pub mod sync;
 mod vats;
 pub mod view;
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_app::{
-    App, AppOptions, FatalHandler, Measure, Rotation, SlogFile, TraceOptions, VatLog, state_export,
+    App, AppOptions, FatalHandler, Measure, Rotation, SlogFile, SyncOptions, TraceOptions, VatLog,
+    state_export,
 };
 use capstan_consensus::metrics::MetricsServer;
 use capstan_consensus::solo::{self, BlockPolicy, CheckOnly, Solo, SoloConfig};
@@ -141,11 +142,27 @@ pub fn open_app(
         measured_files: measured_files(home, config),
         queries: config.query_limits(),
         measures: cache_measures(&host),
+        state_sync: Some(sync_options(home, config, &genesis)),
         on_fatal: FatalHandler::exit(Some(home.fatal_report())),
         ..AppOptions::default()
     };
     App::new(store, host, options)
         .map_err(|source| NodeError::State { home: home.path.clone(), source })
+}
+
+/// Returns the options of the node's snapshots.
+fn sync_options(home: &Home, config: &Config, genesis: &Genesis) -> SyncOptions {
+    let evidence = genesis.consensus_params.evidence.max_age_num_blocks;
+    SyncOptions {
+        dir: home.snapshots(),
+        interval: config.state_sync.interval,
+        keep: config.state_sync.keep,
+        store_dir: home.state(),
+        store: config.store_options(),
+        prune_blocks: config.state_sync.prune_blocks,
+        evidence_blocks: u64::try_from(evidence).unwrap_or(u64::MAX),
+        retain_heights: config.queries.retain_heights,
+    }
 }
 
 /// Returns the files of a node that grow.

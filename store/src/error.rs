@@ -138,13 +138,21 @@ pub enum Error {
         limit: usize,
     },
 
-    /// A proof was asked for a key that begins with `local.`.
-    #[error("a key that begins with `local.` is outside the root hash: nothing can be proven")]
+    /// A restoration was to write an entry outside of `local.`, which only the snapshot itself can bring.
+    #[error("only a key that begins with `local.` can be written beside a snapshot")]
     Local,
 
     /// An imported stream is malformed, or does not give the announced state.
     #[error("import refused: {0}")]
     Import(String),
+
+    /// A snapshot is malformed, or is not one of the state with its app hash.
+    #[error("snapshot refused: {0}")]
+    Snapshot(String),
+
+    /// A snapshot's artifact could not be read or written.
+    #[error(transparent)]
+    Fault(StoreFault),
 
     /// A finished import has another root than expected.
     #[error("import refused: its root is {found}, expected {expected}")]
@@ -158,6 +166,9 @@ pub enum Error {
 
 impl From<Error> for StoreFault {
     fn from(error: Error) -> Self {
+        if let Error::Fault(fault) = error {
+            return fault;
+        }
         let variant = match &error {
             Error::DiskFull(_) => Self::DiskFull,
             Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull => Self::DiskFull,

@@ -4,7 +4,7 @@
 //!
 //! ```
 //! use capstan_kernel_ports::store::{Overlay, Read};
-//! use capstan_store::{Options, Store, verify};
+//! use capstan_store::{Options, Store};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
@@ -20,8 +20,7 @@
 //!
 //! let state = store.reader(); // unaffected by later commits
 //! assert_eq!(state.get(b"v1.status")?.as_deref(), Some(&b"running"[..]));
-//! let proof = state.prove(b"v1.status")?;
-//! assert!(verify(&proof, &root, b"v1.status")?.is_some());
+//! assert_eq!(state.root(), root);
 //! # Ok(())
 //! # }
 //! ```
@@ -31,12 +30,13 @@
 //! Each folder knows only folders below it.
 //!
 //! ```text
+//!   sync      a whole state for nodes that trust its app hash      SnapshotHead, Restore
 //!   export    a whole state as a stream of chunks, and back        Export, Import
 //!   store.rs  the committed state and its only writer              Store
 //!   past.rs   the states of the last heights                       Past
 //!   commit    net writes, the prepared block, checkpoints, replay  Prepared
-//!   block     a block's overlays            │  tree    Merkle tree, proofs, integrity
-//!             Block                         │         Proof, verify, IntegrityReport
+//!   block     a block's overlays            │  tree    Merkle tree, integrity
+//!             Block                         │         IntegrityReport
 //!                                           │  proven  the IAVL tree of proven records, the app hash
 //!   view      reading a committed state: checkpoint and later changes  StateView
 //!   disk      the two database files: journal, checkpoint, meta
@@ -145,8 +145,8 @@
 //! # Forged state
 //!
 //! Two ways to forge state were found in `grovedb-merk` 6.1.1, in parts that are not used here. Its proof verifier
-//! accepts values that begin with 1 or 2 without hashing them, so [`Proof`] is of another make. Its restorer accepts a
-//! forged value under a right root, so an [`Import`] ends with [`StateView::check_integrity`]. Both have tests.
+//! accepts values that begin with 1 or 2 without hashing them. Its restorer accepts a forged value under a right root.
+//! So an [`Import`] ends with [`StateView::check_integrity`], and a [`Restore`] computes each hash itself.
 
 #![forbid(unsafe_code)]
 
@@ -160,6 +160,7 @@ mod options;
 mod past;
 mod proven;
 mod store;
+mod sync;
 mod threads;
 mod tree;
 mod view;
@@ -179,8 +180,10 @@ pub use proven::{
     record::{Proved, ProvedRecord},
 };
 pub use store::Store;
-pub use tree::{
-    integrity::IntegrityReport,
-    proof::{Proof, ProofError, verify},
+pub use sync::{
+    format::{CHUNK_BYTES, MAX_CHUNK_BYTES, SNAPSHOT_FORMAT, SnapshotHead, chunk_hash},
+    restore::{ChunkError, Restore, Restored, forget_restoration},
+    write::ChunkWriter,
 };
+pub use tree::integrity::IntegrityReport;
 pub use view::state_view::StateView;

@@ -36,6 +36,12 @@ impl Past {
         kept.states.front().map(|(state, _)| state.height())
     }
 
+    /// Forgets all states, and begins with `state`.
+    pub(crate) fn restart(&self, state: StateView) {
+        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *kept = States { states: VecDeque::from([(state, 0)]), weight_bytes: 0 };
+    }
+
     /// Adds the last state, whose changes weigh `weight_bytes`. Takes out what is more than `heights` before it, or
     /// beyond `max_bytes`. Returns the states that were taken out and hold memory that no later state has.
     pub(crate) fn add(

@@ -215,6 +215,20 @@ impl Store {
         })
     }
 
+    /// Goes on with the store that `make` returns, in the place of the present one.
+    pub(crate) fn take_over(
+        &self,
+        make: impl FnOnce() -> Result<Self, Error>,
+    ) -> Result<(), Error> {
+        let mut writer = self.lock();
+        let other = make()?;
+        let state = other.reader();
+        *writer = other.writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.past.restart(state.clone());
+        self.publish(state);
+        Ok(())
+    }
+
     fn check_current(&self, base: &StateView) -> Result<(), Error> {
         let current = self.reader();
         match current.is(base) {

@@ -13,6 +13,8 @@ pub enum AbciMethod {
     FinalizeBlock,
     /// `Commit`, which writes an executed block.
     Commit,
+    /// `ApplySnapshotChunk`, which restores a state.
+    ApplySnapshotChunk,
 }
 
 impl fmt::Display for AbciMethod {

@@ -19,7 +19,7 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use crate::{committed::Committed, fault::NodeFault};
+use crate::{committed::Committed, fault::NodeFault, observe::state_snapshots::StateSnapshots};
 
 /// Labels of a metric, by name.
 type Labels = Vec<(&'static str, String)>;
@@ -47,6 +47,9 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_vats_online_bytes` | the size of their memories together |
 /// | `capstan_file_bytes{file}` | the size of the state and of other files of the node |
 /// | `capstan_snapshots_total`, `capstan_snapshots_loaded_total` | heaps of vats that were stored and loaded |
+/// | `capstan_state_snapshots_total`, `capstan_state_snapshots_skipped_total` | snapshots of the state that were written, and that were due and not written |
+/// | `capstan_state_snapshot_height`, `capstan_state_snapshot_bytes` | the last of them |
+/// | `capstan_state_snapshot_seconds` | how long writing them took, beside blocks |
 /// | `capstan_artifact_cache_bytes`, `capstan_idle_code_bytes` | compiled modules on disk, and in memory without a vat |
 /// | `capstan_trace_bytes` | traces of blocks on disk |
 /// | `capstan_queries_total` | queries answered, through any JSON-RPC |
@@ -86,6 +89,7 @@ struct Inner {
     seconds: Durations,
     snapshots: Counter,
     snapshots_loaded: Counter,
+    state_snapshots: StateSnapshots,
     queries: Counter,
     query_bytes: Counter,
     query_bytes_max: Gauge,
@@ -205,6 +209,7 @@ impl Metrics {
                 "snapshots_loaded",
                 "Heaps that were loaded to bring vats back",
             ),
+            state_snapshots: StateSnapshots::new(registered),
             queries: register(registered, "queries", "Queries answered"),
             query_bytes: register(registered, "query_answer_bytes", "Bytes of answers"),
             query_bytes_max: register(
@@ -294,6 +299,11 @@ impl Metrics {
         self.0.queries.inc();
         self.0.query_bytes.inc_by(bytes);
         self.0.query_bytes_max.inner().fetch_max(number(bytes), Ordering::Relaxed);
+    }
+
+    /// Returns the metrics of snapshots of the state.
+    pub(crate) fn state_snapshots(&self) -> &StateSnapshots {
+        &self.0.state_snapshots
     }
 
     /// Notes the size of all traces.

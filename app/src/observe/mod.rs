@@ -9,6 +9,7 @@ pub(crate) mod operator;
 pub(crate) mod progress;
 pub(crate) mod remedy;
 pub(crate) mod slog;
+mod state_snapshots;
 pub(crate) mod timed;
 pub mod trace;
 pub(crate) mod vat_log;

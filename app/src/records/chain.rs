@@ -9,6 +9,9 @@ use crate::{
     records::{keys, record},
 };
 
+/// Version of the state format and of the transactions that [`App`](crate::App) accepts.
+pub const APP_VERSION: u64 = 1;
+
 /// Constant properties of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct ChainRecord {

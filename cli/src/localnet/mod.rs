@@ -1,6 +1,7 @@
 //! `capstan localnet`: runs a network of nodes on this machine, which can be broken on purpose.
 
 mod logs;
+mod state_sync;
 mod status;
 mod up;
 
@@ -67,9 +68,11 @@ enum Action {
     /// Restore the links of these nodes. Without names, all.
     #[command(after_help = "Example: capstan localnet heal")]
     Heal(SomeNodes),
-    /// Add a node that is no validator. It fetches all blocks from the others.
-    #[command(after_help = "Example: capstan localnet add-node")]
-    AddNode,
+    /// Add a node that is no validator. It fetches all blocks from the others, or begins with a snapshot.
+    #[command(
+        after_help = "Examples:\n  capstan localnet add-node\n  capstan localnet add-node --state-sync"
+    )]
+    AddNode(AddNode),
     /// Wait until all nodes that run have this height.
     #[command(after_help = "Example: capstan localnet wait --height 20 --timeout 60")]
     Wait {
@@ -92,6 +95,15 @@ enum Action {
     /// The process that owns the nodes.
     #[command(hide = true)]
     Supervise(up::Supervise),
+}
+
+/// Arguments of `capstan localnet add-node`.
+#[derive(clap::Args, Debug)]
+struct AddNode {
+    /// Begin with a snapshot of the state. The others write one every state_sync.interval blocks, an option of their
+    /// config.toml.
+    #[arg(long)]
+    state_sync: bool,
 }
 
 /// One or more nodes.
@@ -124,7 +136,9 @@ impl Localnet {
             Action::Restart(SomeNodes { nodes }) => tell(Command::Restart { nodes: names(nodes) }),
             Action::Partition(Nodes { nodes }) => tell(Command::Partition { nodes: names(nodes) }),
             Action::Heal(SomeNodes { nodes }) => tell(Command::Heal { nodes: names(nodes) }),
-            Action::AddNode => tell(Command::Add { node: up::make_node(&dir, &plan(&dir)?)? }),
+            Action::AddNode(AddNode { state_sync }) => {
+                tell(Command::Add { node: up::make_node(&dir, &plan(&dir)?, state_sync)? })
+            }
             Action::Wait { height, timeout, nodes } => {
                 wait(&dir, height, timeout, &names(nodes), output)
             }

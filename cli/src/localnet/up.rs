@@ -12,6 +12,7 @@ use capstan_client::Deadline;
 use capstan_consensus::comet::{self, CometHome};
 use capstan_genesis::Genesis;
 use capstan_localnet::{self as net, Command, Consensus, Launch, Network, NodePlan, Plan};
+use capstan_node::config::StateSync;
 use capstan_node::home::{GENESIS, OVERRIDES, read_genesis};
 use capstan_node::network_genesis;
 
@@ -54,6 +55,9 @@ pub(super) struct Up {
     genesis: Option<PathBuf>,
     #[command(flatten)]
     devices: Devices,
+    /// Number of blocks between two snapshots of the state in a new network [default: 1000, as state_sync.interval].
+    #[arg(long, value_name = "BLOCKS")]
+    snapshot_interval: Option<u64>,
     /// Return after the first block. The network goes on.
     #[arg(long)]
     detach: bool,
@@ -125,6 +129,9 @@ impl Up {
         }
         for node in &plan.nodes {
             make_home(node.home.clone(), &genesis)?;
+            if let Some(interval) = self.snapshot_interval {
+                StateSync { interval, ..StateSync::default() }.write(&node.home)?;
+            }
         }
         Ok(plan.save(dir)?)
     }
@@ -150,14 +157,19 @@ impl Up {
     }
 }
 
-/// Makes the home of one more node, no validator, for the network in `dir`.
-pub(super) fn make_node(dir: &Path, plan: &Plan) -> anyhow::Result<NodePlan> {
+/// Makes the home of one more node, no validator, for the network in `dir`. With `state_sync` it begins with a snapshot.
+pub(super) fn make_node(dir: &Path, plan: &Plan, state_sync: bool) -> anyhow::Result<NodePlan> {
     let first = plan.nodes.first().context("the network has no nodes")?;
+    // Asked before anything is made.
+    let trusted = state_sync.then(|| super::state_sync::section(plan)).transpose()?;
     let genesis = Genesis::from_json(&fs::read(first.home.join("genesis.json"))?)?;
     let node = new_node(dir, plan, plan.nodes.len(), false, &genesis)?;
     make_home(node.home.clone(), &genesis)?;
     // It executes all blocks: those that the others executed differently too.
     copy(&first.home, &node.home, Path::new(OVERRIDES))?;
+    if let Some(section) = trusted {
+        section.write(&node.home)?;
+    }
     Ok(node)
 }
 

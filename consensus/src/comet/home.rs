@@ -5,6 +5,7 @@
 //! comet/config/node_key.json             identifies the node to its peers
 //! comet/config/priv_validator_key.json   signs votes, if the genesis document names it as a validator
 //! comet/data/                            blocks, votes, indices
+//! comet/statesync/                       chunks of a snapshot, while a node begins with one
 //! comet/run/                             socket of the application, for its owner alone
 //! comet/cometbft.log                     output of CometBFT, with cometbft.log.1 before it
 //! ```
@@ -94,6 +95,25 @@ impl CometHome {
         config.is_ok_and(|config| config.contains("cors_allowed_origins"))
     }
 
+    /// Returns whether `config.toml` has the options that [`super::CometConfig::state_sync`] sets. CometBFT ignores the
+    /// settings otherwise.
+    pub fn has_state_sync_options(&self) -> bool {
+        let config = fs::read_to_string(self.path.join("config/config.toml"));
+        config.is_ok_and(|config| {
+            STATE_SYNC.lines().all(|line| config.contains(line.split('=').next().unwrap_or(line)))
+        })
+    }
+
+    /// Makes the directory in which the chunks of a snapshot wait, and removes those of an earlier process.
+    pub(super) fn clear_chunks(&self) -> io::Result<PathBuf> {
+        let dir = self.path.join("statesync");
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::create_dir_all(&dir)?,
+        }
+        Ok(dir)
+    }
+
     fn node_key(&self) -> Result<ValidatorKey, KeyError> {
         ValidatorKey::load_or_create(&self.path.join("config/node_key.json"))
     }
@@ -107,6 +127,16 @@ impl CometHome {
         written.map_err(|source| HomeError::Write { path, source })
     }
 }
+
+/// Section of `config.toml` whose options a node sets by environment variables.
+pub const STATE_SYNC: &str = "[statesync]
+enable = false
+rpc_servers = \"\"
+trust_height = 0
+trust_hash = \"\"
+trust_period = \"168h0m0s\"
+discovery_time = \"15s\"
+temp_dir = \"\"";
 
 const FIRST_STATE: &str = "{\n  \"height\": \"0\",\n  \"round\": 0,\n  \"step\": 0\n}\n";
 
@@ -137,6 +167,9 @@ pex = false
 # Nodes of a local network share a private address.
 addr_book_strict = false
 allow_duplicate_ip = true
+# Bytes a second of a connection. A snapshot of a gigabyte takes 20 seconds from one peer.
+send_rate = 51200000
+recv_rate = 51200000
 # Maximum time between attempts to dial a peer that went away.
 persistent_peers_max_dial_period = "2s"
 
@@ -152,6 +185,9 @@ create_empty_blocks = false
 
 [tx_index]
 indexer = "kv"
+
+# How a node without blocks begins with a snapshot. [state_sync] in the home's config.toml sets these options.
+{STATE_SYNC}
 "#
     )
 }

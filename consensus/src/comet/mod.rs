@@ -14,7 +14,7 @@ mod socket;
 mod watch;
 
 pub use binary::{BinaryError, COMETBFT_VERSION, find};
-pub use home::{CometHome, HomeError};
-pub use node::{CometConfig, CometError, CometNode, CometStopper};
+pub use home::{CometHome, HomeError, STATE_SYNC};
+pub use node::{CometConfig, CometError, CometNode, CometStateSync, CometStopper};
 pub use server::AbciServer;
 pub use socket::{AbciAddr, MAX_PATH_BYTES, NotAnAbciAddr};

@@ -50,6 +50,38 @@ pub struct CometConfig {
     pub cors: bool,
     /// Time after which an idle chain makes an empty block, if this node is the proposer. With `None` it makes none.
     pub empty_interval: Option<Duration>,
+    /// How a node without blocks begins with a snapshot of its peers. With `None` it begins with the first block.
+    pub state_sync: Option<CometStateSync>,
+}
+
+/// What CometBFT needs to begin with a snapshot of its peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CometStateSync {
+    /// JSON-RPC of at least two other nodes, from which it takes headers.
+    pub rpc_servers: Vec<String>,
+    /// Height of a block that is trusted.
+    pub trust_height: u64,
+    /// Hash of that block, in hexadecimal digits.
+    pub trust_hash: String,
+    /// Time for which a block is trusted.
+    pub trust_period: Duration,
+    /// Time for which peers are asked for snapshots.
+    pub discovery: Duration,
+}
+
+impl CometStateSync {
+    /// Returns the environment variables of CometBFT's options. Chunks wait in the directory `temp`.
+    fn variables(&self, temp: &Path) -> [(&'static str, String); 7] {
+        [
+            ("CMT_STATESYNC_ENABLE", "true".to_owned()),
+            ("CMT_STATESYNC_RPC_SERVERS", self.rpc_servers.join(",")),
+            ("CMT_STATESYNC_TRUST_HEIGHT", self.trust_height.to_string()),
+            ("CMT_STATESYNC_TRUST_HASH", self.trust_hash.clone()),
+            ("CMT_STATESYNC_TRUST_PERIOD", format!("{}s", self.trust_period.as_secs())),
+            ("CMT_STATESYNC_DISCOVERY_TIME", format!("{}s", self.discovery.as_secs())),
+            ("CMT_STATESYNC_TEMP_DIR", temp.display().to_string()),
+        ]
+    }
 }
 
 /// Reason why a [`CometNode`] does not start, or stops.
@@ -220,6 +252,10 @@ fn spawn(config: &CometConfig, abci: &AbciAddr, output: PipeWriter) -> io::Resul
     if config.cors {
         command.env(CORS_VARIABLE, "*");
     }
+    let temp = config.home.clear_chunks()?;
+    if let Some(state_sync) = &config.state_sync {
+        command.envs(state_sync.variables(&temp));
+    }
     command
         .arg("start")
         .arg("--home")
@@ -272,6 +308,7 @@ mod tests {
             peers: vec![],
             cors: false,
             empty_interval: None,
+            state_sync: None,
         };
         CometNode::start(Nothing, config).unwrap()
     }

@@ -132,6 +132,7 @@ fn cometbft(home: tempfile::TempDir, files: CometHome) -> Engine {
         peers: Vec::new(),
         cors: true,
         empty_interval: None,
+        state_sync: None,
     };
     let comet = CometNode::start(TestApp::open(home.path()), config).unwrap();
     poll(|| std::net::TcpStream::connect(rpc).ok());

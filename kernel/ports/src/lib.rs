@@ -4,7 +4,9 @@
 //! * [`host`] is the interface to vats: workers that take deliveries, make syscalls and are metered.
 //!
 //! The kernel is generic over both. The crates `capstan-store` and `capstan-vat-host` implement them, and know nothing
-//! else of the kernel. [`ahead`] is how a host makes deliveries before their turn. [`memory`] implements the first in memory, for tests. [`layer`] lets a host be wrapped.
+//! else of the kernel. [`ahead`] is how a host makes deliveries before their turn. [`artifact`] is how the kernel's part of a
+//! state snapshot leaves and enters a store. [`memory`] implements the first in memory, for tests. [`layer`] lets a host be
+//! wrapped.
 //!
 //! # Example
 //!
@@ -36,6 +38,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ahead;
+pub mod artifact;
 pub mod fault;
 pub mod host;
 pub mod layer;

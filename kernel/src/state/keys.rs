@@ -70,6 +70,7 @@
 use capstan_kernel_ports::Hash;
 
 use crate::{
+    error::{Result, inconsistent},
     ids::{Endpoint, KRef, MeterId, RemoteId, VatId},
     state::{
         io_name::{Flow, IoName},
@@ -321,7 +322,27 @@ pub(crate) fn parse_transcript(key: &[u8]) -> Option<(VatId, u64)> {
     Some((vat, u64::from_str_radix(position, 16).ok()?))
 }
 
+/// Returns the endpoint and the kref of a c-list's key. `name` is the key without [`CLISTS`].
+pub(crate) fn parse_clist(name: &[u8]) -> Result<(Endpoint, KRef)> {
+    let name = String::from_utf8_lossy(name);
+    let parsed = name
+        .split_once('.')
+        .and_then(|(endpoint, kref)| Some((Endpoint::parse(endpoint)?, KRef::parse(kref)?)));
+    parsed.ok_or_else(|| inconsistent(format!("{name} is no c-list entry")))
+}
+
+/// Returns the remote and the number of an outbox entry's key. `name` is the key without [`OUTBOXES`].
+pub(crate) fn parse_outbox(name: &[u8]) -> Result<(RemoteId, u64)> {
+    let name = String::from_utf8_lossy(name);
+    let parsed = name.split_once('.').and_then(|(remote, number)| {
+        let Some(Endpoint::Remote(remote)) = Endpoint::parse(remote) else { return None };
+        Some((remote, u64::from_str_radix(number, 16).ok()?))
+    });
+    parsed.ok_or_else(|| inconsistent(format!("{name} is no outbox entry")))
+}
+
 pub(crate) const DROPPED_HEAPS: &[u8] = b"local.k.hx.";
+pub(crate) const HEAP_PAGE_COUNTS: &[u8] = b"local.k.hc.";
 
 pub(crate) fn heap(vat: VatId) -> Key {
     Builder::new("local.k.h.").id("v", vat.0).key()

@@ -61,6 +61,22 @@ pub(crate) fn dropped(key: &[u8], value: &[u8]) -> Result<Vec<Hash>> {
     decode(key, value).map(hashes)
 }
 
+/// Returns the hashes of the pages of a heap that was kept as `value`, in their order. It must have the hash `expected`.
+pub(crate) fn parse(key: &[u8], value: &[u8], expected: Hash) -> Result<Vec<Hash>> {
+    let Kept { own, hash, .. } = decode(key, value)?;
+    let name = || String::from_utf8_lossy(key).into_owned();
+    if hash != expected {
+        return Err(inconsistent(format!(
+            "the heap {} has the hash {hash}, where the state has {expected}",
+            name()
+        )));
+    }
+    match own.is_sorted_by(|one, next| one.number < next.number) {
+        true => Ok(hashes(own)),
+        false => Err(inconsistent(format!("the pages of the heap {} are out of order", name()))),
+    }
+}
+
 fn hashes(pages: Vec<HeapPage>) -> Vec<Hash> {
     pages.into_iter().map(|page| page.hash).collect()
 }

@@ -48,7 +48,7 @@ impl NeededLocal {
         let mut transcripts = BTreeMap::new();
         for vat in all_vats(state)? {
             if let Some(record) = get_record::<VatState>(state, &keys::vat_state(vat))? {
-                transcripts.insert(vat, record.kept_from..record.span.end);
+                transcripts.insert(vat, needed_entries(&record));
             }
         }
         Ok(Self { transcripts })
@@ -63,6 +63,15 @@ impl NeededLocal {
             None => !UNCHECKED.iter().any(|prefix| key.starts_with(prefix)),
         }
     }
+}
+
+/// Returns the positions of the transcript entries that a node needs. Once the cleanup of a vat that ended has begun,
+/// nothing needs what is left of its transcript, and no hash binds it.
+fn needed_entries(record: &VatState) -> Range<u64> {
+    let is_being_cleaned_up =
+        record.status != VatStatus::Running && record.kept_from != record.span.start;
+    let first = if is_being_cleaned_up { record.span.end } else { record.kept_from };
+    first..record.span.end
 }
 
 /// Checks all node-local records of the kernel.
@@ -92,12 +101,7 @@ pub fn check_local(state: &(impl Read + ?Sized)) -> Result<()> {
 fn check_clists(state: &(impl Read + ?Sized)) -> Result<u64> {
     let mut count = 0;
     each(state, keys::CLISTS, |key, value| {
-        let name = String::from_utf8_lossy(&key[keys::CLISTS.len()..]).into_owned();
-        let parsed = name
-            .split_once('.')
-            .and_then(|(endpoint, kref)| Some((Endpoint::parse(endpoint)?, KRef::parse(kref)?)));
-        let (endpoint, kref) =
-            parsed.ok_or_else(|| inconsistent(format!("{name} is no c-list entry")))?;
+        let (endpoint, kref) = keys::parse_clist(&key[keys::CLISTS.len()..])?;
         let ClistEntry { vref, .. } = decode(key, value)?;
         insist(state, &keys::clist_reverse(endpoint, &vref), &kref)?;
         count += 1;
@@ -119,13 +123,7 @@ fn check_clists(state: &(impl Read + ?Sized)) -> Result<u64> {
 fn check_outboxes(state: &(impl Read + ?Sized)) -> Result<u64> {
     let mut count = 0;
     each(state, keys::OUTBOXES, |key, value| {
-        let name = String::from_utf8_lossy(&key[keys::OUTBOXES.len()..]).into_owned();
-        let parsed = name.split_once('.').and_then(|(remote, number)| {
-            let Some(Endpoint::Remote(remote)) = Endpoint::parse(remote) else { return None };
-            Some((remote, u64::from_str_radix(number, 16).ok()?))
-        });
-        let (remote, number) =
-            parsed.ok_or_else(|| inconsistent(format!("{name} is no outbox entry")))?;
+        let (remote, number) = keys::parse_outbox(&key[keys::OUTBOXES.len()..])?;
         let OutboxEntry { delivery, .. } = decode(key, value)?;
         let Delivery::Notify { resolutions } = delivery else {
             return Ok(());
@@ -144,9 +142,14 @@ fn check_transcripts(state: &(impl Read + ?Sized)) -> Result<u64> {
     let mut count = 0;
     for vat in all_vats(state)? {
         let Some(record) = get_record::<VatState>(state, &keys::vat_state(vat))? else { continue };
+        let needed = needed_entries(&record);
         let VatState { span, kept_from, status, .. } = record;
+        // What is left of the others may be there or not.
+        for position in kept_from..needed.start {
+            count += u64::from(state.get(&keys::transcript(vat, position))?.is_some());
+        }
         let mut hash = Span::first_hash();
-        for position in kept_from..span.end {
+        for position in needed {
             let key = keys::transcript(vat, position);
             let entry = state.get(&key)?.ok_or_else(|| missing(&key))?;
             if position >= span.start {
@@ -154,7 +157,8 @@ fn check_transcripts(state: &(impl Read + ?Sized)) -> Result<u64> {
             }
             count += 1;
         }
-        if status == VatStatus::Running && kept_from <= span.start && hash != span.hash {
+        let is_whole = status == VatStatus::Running || kept_from == span.start;
+        if is_whole && kept_from <= span.start && hash != span.hash {
             return Err(inconsistent(format!(
                 "the transcript of {vat} has the hash {hash}, where the state has {}",
                 span.hash

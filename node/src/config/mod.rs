@@ -16,13 +16,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use capstan_app::{NodeOptions, query::QueryLimits};
+use capstan_consensus::comet::CometStateSync;
 use capstan_consensus::solo::{BlockPolicy, MempoolLimits, RpcLimits};
 
 use capstan_vat_host::HostOptions;
 
 pub use options::{
     Blocks, Config, Cors, Gateway, Grpc, Log, LogFormat, Mempool, Metrics, Queries, Rest, Rpc,
-    Store, Traces, Vats,
+    StateSync, Store, Traces, Vats,
 };
 pub use parse::OptionError;
 
@@ -51,6 +52,33 @@ pub enum ConfigError {
         /// The option and what it may be.
         source: OptionError,
     },
+}
+
+impl StateSync {
+    /// Writes this section into the `config.toml` of a home, in the place of the one that it has.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn write(&self, home: &Path) -> Result<(), ConfigError> {
+        let path = home.join(CONFIG);
+        let fault = |source| ConfigError::Read { path: path.clone(), source };
+        let mut text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            other => other.map_err(fault)?,
+        };
+        let wrong = |source| ConfigError::Option { path: path.clone(), source };
+        // It is the last section of a new home's file.
+        text.truncate(text.find("[state_sync]").unwrap_or(text.len()));
+        let section = toml::Table::try_from(self).map_err(|error| wrong(error.into()))?;
+        text.push_str(&format!("[state_sync]\n{section}"));
+        parse::parse(&text).map_err(wrong)?;
+        capstan_files::write_atomic(&path, text.as_bytes(), 0o644).map_err(fault)
+    }
+
+    /// Returns the addresses in `rpc_servers`.
+    pub fn servers(&self) -> impl Iterator<Item = &str> {
+        self.rpc_servers.split(',').map(str::trim).filter(|server| !server.is_empty())
+    }
 }
 
 impl Config {
@@ -101,6 +129,26 @@ impl Config {
             check_integrity: self.store.check_at_start,
             ..capstan_store::Options::default()
         }
+    }
+
+    /// Returns where CometBFT finds what it needs to begin with a snapshot, or `None` if it begins with the first block.
+    pub fn comet_state_sync(&self) -> Option<CometStateSync> {
+        let sync = &self.state_sync;
+        sync.enable.then(|| CometStateSync {
+            rpc_servers: sync.servers().map(str::to_owned).collect(),
+            trust_height: sync.trust_height,
+            trust_hash: sync.trust_hash.clone(),
+            trust_period: Duration::from_secs(sync.trust_period_hours.saturating_mul(3600)),
+            discovery: Duration::from_secs(sync.discovery_seconds),
+        })
+    }
+
+    /// Checks all options, as when they are read from a file.
+    ///
+    /// # Errors
+    /// [`OptionError`], which names the option and what it may be.
+    pub fn validate(&self) -> Result<(), OptionError> {
+        parse::validate(self)
     }
 
     /// Returns the bounds of answers to queries.

@@ -32,6 +32,8 @@ pub struct Config {
     pub traces: Traces,
     /// Metrics on a port of their own.
     pub metrics: Metrics,
+    /// Snapshots of the state, and the beginning of a node with one.
+    pub state_sync: StateSync,
 }
 
 /// Section `[rpc]`: the JSON-RPC, with the bounds of [`RpcLimits`].
@@ -250,6 +252,46 @@ pub struct Traces {
 pub struct Metrics {
     /// Address that serves `/metrics`, `IP:PORT`. Empty means no such port.
     pub listen: String,
+}
+
+/// Section `[state_sync]`: snapshots of the state, and the beginning of a node with one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StateSync {
+    /// Number of blocks between two snapshots. 0 writes none.
+    pub interval: u64,
+    /// Number of snapshots that are kept.
+    pub keep: usize,
+    /// Whether CometBFT removes blocks that nothing needs.
+    pub prune_blocks: bool,
+    /// Whether a node without blocks begins with a snapshot of its peers.
+    pub enable: bool,
+    /// JSON-RPC of other nodes, separated by commas, from which CometBFT takes headers.
+    pub rpc_servers: String,
+    /// Height of a block that is trusted.
+    pub trust_height: u64,
+    /// Hash of that block.
+    pub trust_hash: String,
+    /// Hours for which a block is trusted.
+    pub trust_period_hours: u64,
+    /// Seconds for which peers are asked for snapshots, before the best one is chosen.
+    pub discovery_seconds: u64,
+}
+
+impl Default for StateSync {
+    fn default() -> Self {
+        Self {
+            interval: 1000,
+            keep: 2,
+            prune_blocks: false,
+            enable: false,
+            rpc_servers: String::new(),
+            trust_height: 0,
+            trust_hash: String::new(),
+            trust_period_hours: 168,
+            discovery_seconds: 15,
+        }
+    }
 }
 
 impl Default for Rpc {

@@ -54,6 +54,14 @@ pub enum OptionError {
         /// Its value.
         text: String,
     },
+    /// An option is wrong that a node needs to begin with a snapshot.
+    #[error("state_sync.{name} {what}, because state_sync.enable is true")]
+    StateSync {
+        /// The option.
+        name: &'static str,
+        /// What it must be.
+        what: &'static str,
+    },
     /// An option leaves no room for what another one allows.
     #[error("{larger} must not be less than {smaller}")]
     Order {
@@ -73,7 +81,7 @@ pub(super) fn parse(text: &str) -> Result<Config, OptionError> {
 }
 
 /// Checks what does not follow from the options' types.
-fn validate(config: &Config) -> Result<(), OptionError> {
+pub(super) fn validate(config: &Config) -> Result<(), OptionError> {
     let positive = [
         ("rpc.max_body_bytes", config.rpc.max_body_bytes),
         ("rpc.max_batch", config.rpc.max_batch),
@@ -106,6 +114,7 @@ fn validate(config: &Config) -> Result<(), OptionError> {
         return Err(OptionError::Address { name: "metrics.listen", text });
     }
     config.gateway((Ipv4Addr::LOCALHOST, 0).into(), false)?;
+    validate_state_sync(config)?;
     let ordered = [
         (
             ("gateway.max_pending_bytes", config.gateway.max_pending_bytes as u64),
@@ -117,6 +126,8 @@ fn validate(config: &Config) -> Result<(), OptionError> {
         ),
         (("gateway.max_answer_bytes", config.gateway.max_answer_bytes as u64), ("1024", 1024)),
         (("gateway.idle_timeout_ms", config.gateway.idle_timeout_ms), ("1000", 1000)),
+        (("state_sync.discovery_seconds", config.state_sync.discovery_seconds), ("5", 5)),
+        (("state_sync.trust_period_hours", config.state_sync.trust_period_hours), ("1", 1)),
         (
             ("gateway.first_request_timeout_ms", config.gateway.first_request_timeout_ms),
             ("100", 100),
@@ -155,6 +166,29 @@ fn validate(config: &Config) -> Result<(), OptionError> {
     Ok(())
 }
 
+/// Checks what a node needs to begin with a snapshot.
+fn validate_state_sync(config: &Config) -> Result<(), OptionError> {
+    let sync = &config.state_sync;
+    if !sync.enable {
+        return Ok(());
+    }
+    let is_hash =
+        sync.trust_hash.len() == 64 && sync.trust_hash.bytes().all(|b| b.is_ascii_hexdigit());
+    let wrong = [
+        (
+            sync.servers().count() < 2,
+            "rpc_servers",
+            "must name at least two nodes as IP:PORT,IP:PORT",
+        ),
+        (sync.trust_height == 0, "trust_height", "must be the height of a block that you trust"),
+        (!is_hash, "trust_hash", "must be the hash of that block, 64 hex digits"),
+    ];
+    match wrong.into_iter().find(|(is_wrong, _, _)| *is_wrong) {
+        Some((_, name, what)) => Err(OptionError::StateSync { name, what }),
+        None => Ok(()),
+    }
+}
+
 /// Largest amount of memory that an option may name, in bytes.
 const MAX_BYTES: u64 = 1 << 40;
 
@@ -170,13 +204,16 @@ const MAX_MESSAGE_BYTES: u64 = 1 << 30;
 /// Largest number of things that a node keeps in memory.
 const MAX_COUNT: u64 = 1_000_000;
 
+/// Greatest height that is accepted: more than any chain reaches.
+const MAX_HEIGHT: u64 = 1 << 48;
+
 /// Longest time, in milliseconds: a day, and a second for what must be longer.
 const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Returns the options that have a largest value, with their values and the largest.
-fn bounded(config: &Config) -> [(&'static str, u64, u64); 42] {
+fn bounded(config: &Config) -> [(&'static str, u64, u64); 47] {
     let Config { rpc, grpc, rest: _, gateway, log, mempool, blocks, vats, store, .. } = config;
-    let Config { queries, traces, metrics: _, .. } = config;
+    let Config { queries, traces, state_sync, metrics: _, .. } = config;
     [
         ("grpc.max_streams", grpc.max_streams.into(), MAX_COUNT),
         ("gateway.max_request_bytes", gateway.max_request_bytes as u64, MAX_MESSAGE_BYTES),
@@ -220,6 +257,11 @@ fn bounded(config: &Config) -> [(&'static str, u64, u64); 42] {
         ("queries.max_page_bytes", queries.max_page_bytes as u64, MAX_MESSAGE_BYTES),
         ("queries.retain_heights", queries.retain_heights, MAX_COUNT),
         ("traces.max_mib", traces.max_mib, MAX_MIB),
+        ("state_sync.interval", state_sync.interval, MAX_HEIGHT),
+        ("state_sync.keep", state_sync.keep as u64, 1_000),
+        ("state_sync.trust_height", state_sync.trust_height, MAX_HEIGHT),
+        ("state_sync.trust_period_hours", state_sync.trust_period_hours, 100_000),
+        ("state_sync.discovery_seconds", state_sync.discovery_seconds, 3_600),
     ]
 }
 

@@ -41,6 +41,17 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("[rpc]\ncommit_timeout_ms = 86400001", "rpc.commit_timeout_ms must be at most 86400000"),
         ("[store]\ncache_mib = 1048577", "store.cache_mib must be at most 1048576"),
         ("[log]\nslog_keep = 4294967295", "log.slog_keep must be at most 10000"),
+        ("[state_sync]\ninterval = 281474976710657", "state_sync.interval must be at most"),
+        ("[state_sync]\ndiscovery_seconds = 4", "discovery_seconds must not be less than 5"),
+        (
+            "[state_sync]\nenable = true\nrpc_servers = \"a:1\"",
+            "rpc_servers must name at least two",
+        ),
+        ("[state_sync]\nenable = true\nrpc_servers = \"a:1,b:2\"", "trust_height must be"),
+        (
+            "[state_sync]\nenable = true\nrpc_servers = \"a:1,b:2\"\ntrust_height = 5\ntrust_hash = \"xy\"",
+            "trust_hash must be the hash",
+        ),
         ("[rpc", "expected"),
     ] {
         let error = parse(text).unwrap_err().to_string();

@@ -11,6 +11,7 @@
 //! solo/          blocks and validator key of solo consensus
 //! comet/         CometBFT's files
 //! overrides/     one file for each block that the validators agreed to execute differently
+//! snapshots/     snapshots of the state, one directory for each height
 //! traces/        one file for each of the last blocks, with what each crank wrote
 //! running        what the node is working on, written before it begins: names a block that ended the process
 //! fatal.txt      report of why the node stopped
@@ -32,6 +33,8 @@ const FORMAT: u32 = 1;
 
 /// Name of the directory of the chain's state.
 pub const STATE: &str = "state";
+/// Name of the directory of the snapshots of the state.
+pub const SNAPSHOTS: &str = "snapshots";
 /// Name of the directory of the traces.
 pub const TRACES: &str = "traces";
 /// Name of the directory of the overrides.
@@ -157,6 +160,11 @@ impl Home {
     /// Returns the directory of the traces.
     pub fn traces(&self) -> PathBuf {
         self.path.join(TRACES)
+    }
+
+    /// Returns the directory of the snapshots of the state.
+    pub fn snapshots(&self) -> PathBuf {
+        self.path.join(SNAPSHOTS)
     }
 
     /// Returns the directory of the overrides.

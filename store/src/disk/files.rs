@@ -75,6 +75,13 @@ impl Files {
         Self::create(state, journal, options)
     }
 
+    /// Opens a state's file that an interrupted restoration left behind, with an empty journal.
+    pub(crate) fn reopen(state: &Path, journal: &Path, options: &Options) -> Result<Self, Error> {
+        let state = open_file(state, state_builder(options))?;
+        let journal = create_file(journal, journal_builder(options))?;
+        Self { state, journal }.initialised()
+    }
+
     fn initialised(self) -> Result<Self, Error> {
         journal::initialise_if_empty(&self.journal)?;
         checkpoint::initialise_if_empty(&self.state)?;
@@ -157,7 +164,8 @@ fn builder(options: &Options, cache_bytes: usize) -> Builder {
     builder
 }
 
-fn exists(file: &Path) -> Result<bool, Error> {
+/// Returns whether a file exists.
+pub(crate) fn exists(file: &Path) -> Result<bool, Error> {
     file.try_exists().map_err(|source| io_error(file, source))
 }
 

@@ -30,6 +30,10 @@ pub(crate) struct Kept {
 }
 
 impl Version {
+    pub(crate) fn new(height: u64, root: Option<Link>, state_root: Hash) -> Self {
+        Self { height, root, state_root: state_root.0 }
+    }
+
     /// Returns the root hash of the proven tree, zero if it is empty.
     pub(crate) fn proven_root(&self) -> Hash {
         self.root.as_ref().map_or(Hash::default(), |root| Hash(root.hash))
@@ -115,7 +119,7 @@ pub(crate) fn advance(
     if applied.root == old && state_root == state.root() {
         return Ok(None);
     }
-    let version = Version { height, root: applied.root, state_root: state_root.0 };
+    let version = Version::new(height, applied.root, state_root);
     let root = version.proven_root();
     let number = kept.map_or(1, |kept| kept.last.saturating_add(1));
     let mut writes = applied.nodes;

@@ -12,7 +12,7 @@ use crate::{
         },
         state_tree::{TAG, leaf, tree_key},
     },
-    view::entries::Nodes,
+    view::entries::{Bytes, Nodes},
 };
 
 /// Counts of what [`StateView::check_integrity`] has gone through.
@@ -27,6 +27,12 @@ pub struct IntegrityReport {
 }
 
 impl StateView {
+    /// Returns the bytes of the tree node at `key`.
+    pub(crate) fn node(&self, key: &[u8]) -> Result<Bytes, Error> {
+        let missing = || Error::Damaged(format!("the tree node {:?} is missing", printable(key)));
+        self.lend_node(key)?.ok_or_else(missing)
+    }
+
     /// Computes every hash of this state anew.
     ///
     /// The check covers each tree node against its key, value and children, up to the root. It covers each value

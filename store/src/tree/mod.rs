@@ -2,7 +2,7 @@
 //!
 //! [`state_tree`] defines entries and the trait of a tree. [`merk`] implements it with the nodes of `grovedb-merk`:
 //! [`join`] changes the shape, [`loader`] reads nodes, [`link`] connects them, [`evict`] drops them from memory.
-//! [`node`] is the encoding of a node. [`proof`] and [`integrity`] read the stored tree without `grovedb-merk`'s tree.
+//! [`node`] is the encoding of a node. [`integrity`] reads the stored tree without `grovedb-merk`'s tree.
 //!
 //! Knows `view`.
 
@@ -13,5 +13,4 @@ pub(crate) mod link;
 pub(crate) mod loader;
 pub(crate) mod merk;
 pub(crate) mod node;
-pub(crate) mod proof;
 pub(crate) mod state_tree;

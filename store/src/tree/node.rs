@@ -1,7 +1,7 @@
 //! The encoding of a tree node.
 //!
 //! `grovedb-merk` writes and reads nodes. This is a second, stricter decoder for untrusted bytes (a damaged file, an
-//! import) and for proofs. It borrows and never panics. The encoding:
+//! import) and for snapshots. It borrows and never panics. The encoding:
 //!
 //! ```text
 //! node: link?, link?, feature (1 byte, 0), kv hash (32), value hash (32), value (the rest)
@@ -67,21 +67,26 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// Returns the child on one side.
-    pub(crate) fn child(&self, left: bool) -> Option<&NodeLink<'a>> {
-        match left {
-            true => self.left.as_ref(),
-            false => self.right.as_ref(),
-        }
-    }
-
-    /// Returns the hash of the child on one side, or zeros if there is none.
-    pub(crate) fn child_hash(&self, left: bool) -> [u8; 32] {
-        self.child(left).map_or(NO_CHILD, |link| link.hash)
+    /// Encodes a node with this key, leaf and encoded links.
+    pub(crate) fn encode(key: &[u8], value: &Leaf, left: &[u8], right: &[u8]) -> Vec<u8> {
+        let value_hash = hash_value(value);
+        let kv_hash = hash_kv(key, &value_hash);
+        [left, right, &[0], &kv_hash, &value_hash, value].concat()
     }
 }
 
 impl NodeLink<'_> {
+    /// Encodes the link. Its key has at most 255 bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let (left, right) = self.heights;
+        [&[1, self.key.len() as u8], self.key, &self.hash, &[left, right, 0]].concat()
+    }
+
+    /// Encodes the absence of a child.
+    pub(crate) fn encode_none() -> Vec<u8> {
+        vec![0]
+    }
+
     /// Returns the height of the child, 1 for a node without children.
     pub(crate) fn height(&self) -> u8 {
         1 + self.heights.0.max(self.heights.1) // at most MAX_HEIGHT, by `parse`

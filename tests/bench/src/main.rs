@@ -10,6 +10,7 @@ mod growth;
 mod parallel;
 mod shapes;
 mod smallcaps;
+mod sync;
 
 use std::{
     collections::BTreeMap,
@@ -40,7 +41,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const HELP: &str = "\
 Measures the kernel with real vats, and prints tables.
 
-Usage: capstan-bench [cost | blocks | fleet | growth | parallel | smallcaps] [--json]
+Usage: capstan-bench [cost | blocks | fleet | growth | parallel | smallcaps | sync] [--json]
        capstan-bench game pingpong | wasm | deposits | create | loops
        capstan-bench shapes
 
@@ -54,6 +55,7 @@ growth   how costs grow with objects, vats, keys and blocks [--only AXIS] [--obj
 parallel vats on one thread and on two, and a model for more cores
 smallcaps
          checking and reading a body of smallcaps, over parsing its JSON
+sync     snapshots of the state: written beside blocks, and restored [--vats N] [--kib N]
 shapes   the families of keys that real vats change, for the store's benchmark
 --json   figures for programs";
 
@@ -100,6 +102,7 @@ fn main() -> Result<()> {
         ["growth", ..] => return growth::run(&arguments[1..]),
         ["parallel"] => return parallel::run(false),
         ["parallel", "--json"] => return parallel::run(true),
+        ["sync", ..] => return sync::run(&arguments[1..]),
         ["smallcaps"] => return smallcaps::run(false),
         ["smallcaps", "--json"] => return smallcaps::run(true),
         ["game", name] => {
