@@ -19,6 +19,7 @@ use crate::{
     error::Result,
     state::{
         handle::{State, get_record, need},
+        held::Held,
         keys,
         queue::{Queues, RunQueueEvent},
         stats::Stats,
@@ -120,7 +121,7 @@ impl<H: VatHost> Look<'_, H> {
     fn extend(&mut self, over: &mut dyn Overlay, outlook: &mut Outlook, end: u64) -> Result<()> {
         let most = 1 + self.plan.capacity * LOOK_AHEAD;
         let mut stats = Stats::default();
-        let state = State::open(over, &mut stats, None)?;
+        let state = State::open(over, &mut stats, None, Held::default())?;
         while outlook.events.len() < most && outlook.next < end {
             let position = outlook.next;
             let event: RunQueueEvent = state.need(&keys::run(position))?;
@@ -184,5 +185,5 @@ impl<H: VatHost> Look<'_, H> {
 
 fn foresee(over: &mut dyn Overlay, event: RunQueueEvent) -> Result<Option<Foreseen>> {
     let mut stats = Stats::default();
-    State::open(over, &mut stats, None)?.foresee(event)
+    State::open(over, &mut stats, None, Held::default())?.foresee(event)
 }

@@ -87,7 +87,8 @@ impl State<'_> {
 
     fn foreseen(&mut self, vat: VatId, kernel: &Delivery<KRef>) -> Result<Option<Foreseen>> {
         let delivery = self.delivery_to_endpoint(Endpoint::Vat(vat), kernel)?;
-        let limit = self.delivery_limit(&self.vat_config(vat)?)?;
+        let config = self.vat_config(vat)?;
+        let limit = self.delivery_limit(&config)?;
         Ok((limit > Computrons(0)).then_some(Foreseen { vat, delivery, limit }))
     }
 }

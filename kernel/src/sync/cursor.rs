@@ -110,8 +110,8 @@ impl Cursor {
     /// Goes on to the next artifact. `entry` is the content of the present one.
     pub(super) fn advance(&mut self, wanted: &Wanted, content: &[u8]) -> Result<()> {
         match (wanted, &mut self.stage) {
-            (Wanted::Bundle { id, .. }, _) => self.after = keys::bundle(id),
-            (Wanted::Page(hash), _) => self.after = keys::heap_page_count(hash),
+            (Wanted::Bundle { id, .. }, _) => self.after = keys::bundle(id).to_vec(),
+            (Wanted::Page(hash), _) => self.after = keys::heap_page_count(hash).to_vec(),
             (Wanted::Heap { .. }, Stage::Vats(Some(open))) => open.heap = None,
             (Wanted::Entry { .. }, Stage::Vats(Some(open))) => open.take_entry(content)?,
             _ => return Err(inconsistent("an artifact that is not the one at this place")),

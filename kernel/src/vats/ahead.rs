@@ -101,7 +101,7 @@ impl RunsAhead {
             }
         };
         self.begun.insert(vat);
-        Some(OwnAnswers { prefix, store, own: Writes::new(), kept_bytes: 0 })
+        Some(OwnAnswers { prefix: prefix.to_vec(), store, own: Writes::new(), kept_bytes: 0 })
     }
 
     /// Notes that the vat's next delivery has its turn. Returns whether it was handed to the host.
@@ -154,7 +154,7 @@ impl RunsAhead {
 
 fn note_write(writes: &mut Writes, vat: VatId, syscall: &Syscall) {
     let mut note = |key: &capstan_abi::JsString, value| {
-        writes.insert(keys::vatstore(Endpoint::Vat(vat), key.as_wtf8()), value);
+        writes.insert(keys::vatstore(Endpoint::Vat(vat), key.as_wtf8()).to_vec(), value);
     };
     match syscall {
         Syscall::VatstoreSet { key, value } => note(key, Some(value.as_wtf8().to_vec())),
