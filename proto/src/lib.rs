@@ -24,6 +24,7 @@ mod code;
 mod gas;
 mod method;
 mod params;
+mod point;
 mod public_key;
 pub mod v1;
 

@@ -4,14 +4,14 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use borsh::{BorshDeserialize, BorshSerialize};
 use cosmrs::{
     Any,
-    crypto::{PublicKey as CosmosKey, secp256k1::VerifyingKey},
+    crypto::PublicKey as CosmosKey,
     proto::cosmos::crypto::{multisig::LegacyAminoPubKey, secp256k1::PubKey},
 };
 use prost::{Message, Name};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::Address;
+use crate::{Address, point::address_of};
 
 /// Upper bound of the keys of a [`Multisig`]. It is the Cosmos SDK's default of `tx_sig_limit`.
 pub const MAX_MULTISIG_KEYS: usize = 7;
@@ -128,10 +128,7 @@ impl PublicKey {
     /// Returns the [`Address`] that belongs to the key, or `None` if the key is no point of the curve.
     pub fn address(&self) -> Option<Address> {
         match self {
-            Self::Secp256k1(key) => {
-                let key = VerifyingKey::from_sec1_bytes(key).ok()?;
-                Address::from_public_key(&CosmosKey::from(key))
-            }
+            Self::Secp256k1(key) => address_of(key),
             Self::Multisig(multisig) => {
                 let hash = Sha256::digest(multisig.amino_bytes());
                 hash.get(..20)?.try_into().ok().map(Address)
@@ -223,8 +220,7 @@ fn json_key(json: &Value) -> Result<Secp256k1Key, NotAPublicKey> {
 fn point(bytes: &[u8]) -> Result<Secp256k1Key, NotAPublicKey> {
     let wrong = || refused("expected 33 bytes, a compressed point of secp256k1".to_owned());
     let key: Secp256k1Key = bytes.try_into().map_err(|_| wrong())?;
-    VerifyingKey::from_sec1_bytes(&key).map_err(|_| wrong())?;
-    Ok(key)
+    address_of(&key).map(|_| key).ok_or_else(wrong)
 }
 
 /// Decodes `bytes`, which must be what encoding the message again gives.
