@@ -95,10 +95,11 @@ const FIELDS: [Seam; 2] = [
     ),
 ];
 
-/// Comparison of a text with itself. Most names are atoms, of which there is one.
+/// Comparison of a text with itself, and of two atoms. There is one atom of a text, and most names are atoms.
 const SAME_STRING: [Seam; 1] = [(
     "static bool js_string_eq(JSString *p1, JSString *p2) {\n",
-    "static bool js_string_eq(JSString *p1, JSString *p2) {\n    if (p1 == p2)\n        return true;\n",
+    "static bool js_string_eq(JSString *p1, JSString *p2) {\n    if (p1 == p2)\n        return true;\n    \
+     if (p1->atom_type && p2->atom_type)\n        return false;\n",
 )];
 
 /// What `harden` needs. A bit of an object says that it was hardened. See `worker/ordinary.h`.
@@ -125,14 +126,20 @@ const GETTERS: [Seam; 2] = [
         "static JSValue JS_GetPropertyInternal(JSContext *ctx, JSValueConst obj,\n                                      \
          JSAtom prop, JSValueConst this_obj,\n                                      bool throw_ref_error)\n{\n",
         "static bool js_is_plain_getter(JSObject *p, JSValue *value)\n{\n    \
-         JSFunctionBytecode *b;\n    \
+         JSFunctionBytecode *b;\n    const uint8_t *code;\n    int index;\n    \
          if (p->class_id != JS_CLASS_BYTECODE_FUNCTION)\n        return false;\n    \
          b = p->u.func.function_bytecode;\n    \
-         if (b->byte_code_len != 2 || b->byte_code_buf[1] != OP_return ||\n        \
-         b->byte_code_buf[0] < OP_get_var_ref0 || b->byte_code_buf[0] > OP_get_var_ref3)\n        \
-         return false;\n    \
-         *value = js_dup(*p->u.func.var_refs[b->byte_code_buf[0] - OP_get_var_ref0]->pvalue);\n    \
-         return true;\n}\n\n\
+         code = b->byte_code_buf;\n    \
+         if (b->byte_code_len == 2 && code[1] == OP_return &&\n        \
+         code[0] >= OP_get_var_ref0 && code[0] <= OP_get_var_ref3)\n        \
+         index = code[0] - OP_get_var_ref0;\n    \
+         else if (b->byte_code_len == 4 && code[3] == OP_return &&\n             \
+         (code[0] == OP_get_var_ref_check || code[0] == OP_get_var_ref))\n        \
+         index = get_u16(code + 1);\n    \
+         else\n        return false;\n    \
+         *value = *p->u.func.var_refs[index]->pvalue;\n    \
+         if (JS_IsUninitialized(*value))\n        return false;\n    \
+         js_dup(*value);\n    return true;\n}\n\n\
          static JSValue JS_GetPropertyInternal(JSContext *ctx, JSValueConst obj,\n                                      \
          JSAtom prop, JSValueConst this_obj,\n                                      bool throw_ref_error)\n{\n    \
          JSValue plain;\n",
