@@ -28,7 +28,9 @@ const ASSERT: [Seam; 1] = [(
 )];
 
 /// References are parsed without a list of their parts.
-const REFERENCES: [Seam; 2] = [
+const REFERENCES: [Seam; 4] = [
+    (r"if (idSuffix.startsWith('d')) {", r"if (idSuffix[0] === 'd') {"),
+    (r"} else if (idSuffix.startsWith('v')) {", r"} else if (idSuffix[0] === 'v') {"),
     (
         r"  assert.typeof(vref, 'string');\n  const parts = vref.split(':');\n  parts.length === 1 || parts.length === 2 || Fail`invalid vref ${vref}`;\n  const [baseRef, facetStr] = parts;\n  let type;",
         r"  typeof vref === 'string' || assert.typeof(vref, 'string');\n  let baseRef = vref;\n  let facetStr;\n  if (vref.includes(':')) {\n    const parts = vref.split(':');\n    parts.length === 2 || Fail`invalid vref ${vref}`;\n    [baseRef, facetStr] = parts;\n  }\n  let type;",

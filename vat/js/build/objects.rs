@@ -74,24 +74,32 @@ const FUNCTION_SHAPE: [Seam; 5] = [
 ];
 
 /// New fields of object literals, which mostly need no look at what a definition may change.
-const FIELDS: [Seam; 1] = [(
-    "                ret = JS_DefinePropertyValue(ctx, sp[-2], atom, sp[-1],\n                                             \
-     JS_PROP_C_W_E | JS_PROP_THROW);\n                sp--;\n",
-    "                JSObject *literal = JS_VALUE_GET_TAG(sp[-2]) == JS_TAG_OBJECT ? JS_VALUE_GET_OBJ(sp[-2]) : NULL;\n                \
-     JSProperty *field;\n                \
-     if (likely(literal && literal->class_id == JS_CLASS_OBJECT && !literal->is_exotic &&\n                           \
-     literal->extensible && !find_own_property1(literal, atom))) {\n                    \
-     field = add_property(ctx, literal, atom, JS_PROP_C_W_E);\n                    \
-     if (unlikely(!field))\n                        goto exception;\n                    \
-     field->u.value = sp[-1];\n                    sp--;\n                    BREAK;\n                }\n                \
-     ret = JS_DefinePropertyValue(ctx, sp[-2], atom, sp[-1],\n                                             \
-     JS_PROP_C_W_E | JS_PROP_THROW);\n                sp--;\n",
-)];
+const FIELDS: [Seam; 2] = [
+    (
+        "                ret = JS_DefinePropertyValue(ctx, sp[-2], atom, sp[-1],\n                                             \
+         JS_PROP_C_W_E | JS_PROP_THROW);\n                sp--;\n",
+        "                ret = js_define_field(ctx, sp[-2], atom, sp[-1]);\n                sp--;\n",
+    ),
+    (
+        "static no_inline int js_strict_eq_slow(JSContext *ctx, JSValue *sp,\n",
+        "static no_inline int js_define_field(JSContext *ctx, JSValueConst object, JSAtom atom, JSValue value)\n{\n    \
+         JSObject *p = JS_VALUE_GET_TAG(object) == JS_TAG_OBJECT ? JS_VALUE_GET_OBJ(object) : NULL;\n    \
+         JSProperty *field;\n    \
+         if (unlikely(!p || p->class_id != JS_CLASS_OBJECT || p->is_exotic || !p->extensible ||\n                 \
+         find_own_property1(p, atom))) {\n        \
+         return JS_DefinePropertyValue(ctx, object, atom, value, JS_PROP_C_W_E | JS_PROP_THROW);\n    }\n    \
+         field = add_property(ctx, p, atom, JS_PROP_C_W_E);\n    \
+         if (unlikely(!field)) {\n        JS_FreeValue(ctx, value);\n        return -1;\n    }\n    \
+         field->u.value = value;\n    return true;\n}\n\n\
+         static no_inline int js_strict_eq_slow(JSContext *ctx, JSValue *sp,\n",
+    ),
+];
 
-/// Comparison of a text with itself. Most names are atoms, of which there is one.
+/// Comparison of a text with itself, and of two atoms. There is one atom of a text, and most names are atoms.
 const SAME_STRING: [Seam; 1] = [(
     "static bool js_string_eq(JSString *p1, JSString *p2) {\n",
-    "static bool js_string_eq(JSString *p1, JSString *p2) {\n    if (p1 == p2)\n        return true;\n",
+    "static bool js_string_eq(JSString *p1, JSString *p2) {\n    if (p1 == p2)\n        return true;\n    \
+     if (p1->atom_type && p2->atom_type)\n        return false;\n",
 )];
 
 /// What `harden` needs. A bit of an object says that it was hardened. See `worker/ordinary.h`.
@@ -118,14 +126,20 @@ const GETTERS: [Seam; 2] = [
         "static JSValue JS_GetPropertyInternal(JSContext *ctx, JSValueConst obj,\n                                      \
          JSAtom prop, JSValueConst this_obj,\n                                      bool throw_ref_error)\n{\n",
         "static bool js_is_plain_getter(JSObject *p, JSValue *value)\n{\n    \
-         JSFunctionBytecode *b;\n    \
+         JSFunctionBytecode *b;\n    const uint8_t *code;\n    int index;\n    \
          if (p->class_id != JS_CLASS_BYTECODE_FUNCTION)\n        return false;\n    \
          b = p->u.func.function_bytecode;\n    \
-         if (b->byte_code_len != 2 || b->byte_code_buf[1] != OP_return ||\n        \
-         b->byte_code_buf[0] < OP_get_var_ref0 || b->byte_code_buf[0] > OP_get_var_ref3)\n        \
-         return false;\n    \
-         *value = js_dup(*p->u.func.var_refs[b->byte_code_buf[0] - OP_get_var_ref0]->pvalue);\n    \
-         return true;\n}\n\n\
+         code = b->byte_code_buf;\n    \
+         if (b->byte_code_len == 2 && code[1] == OP_return &&\n        \
+         code[0] >= OP_get_var_ref0 && code[0] <= OP_get_var_ref3)\n        \
+         index = code[0] - OP_get_var_ref0;\n    \
+         else if (b->byte_code_len == 4 && code[3] == OP_return &&\n             \
+         (code[0] == OP_get_var_ref_check || code[0] == OP_get_var_ref))\n        \
+         index = get_u16(code + 1);\n    \
+         else\n        return false;\n    \
+         *value = *p->u.func.var_refs[index]->pvalue;\n    \
+         if (JS_IsUninitialized(*value))\n        return false;\n    \
+         js_dup(*value);\n    return true;\n}\n\n\
          static JSValue JS_GetPropertyInternal(JSContext *ctx, JSValueConst obj,\n                                      \
          JSAtom prop, JSValueConst this_obj,\n                                      bool throw_ref_error)\n{\n    \
          JSValue plain;\n",
@@ -152,7 +166,7 @@ const SCOPES: [Seam; 2] = [
     ),
     (
         "static no_inline int js_strict_eq_slow(JSContext *ctx, JSValue *sp,\n",
-        "static bool js_surely_lacks(JSValueConst object, JSAtom prop)\n{\n    JSObject *p;\n    \
+        "static no_inline bool js_surely_lacks(JSValueConst object, JSAtom prop)\n{\n    JSObject *p;\n    \
          if (JS_VALUE_GET_TAG(object) != JS_TAG_OBJECT)\n        return false;\n    \
          for (p = JS_VALUE_GET_OBJ(object); p; p = p->shape->proto) {\n        \
          if (p->is_exotic || find_own_property1(p, prop))\n            return false;\n    }\n    \

@@ -86,15 +86,22 @@ static JSValue issue_command(JSContext *ctx, JSValueConst self, int argc, JSValu
 enum { FULL_COLLECTION_INTERVAL = 16 };
 
 static uint32_t collections;
-static bool is_aging_asked_for;
+static bool is_aging_asked_for, is_full_collection_due;
 
-// gc(): collects garbage. gc(true) also makes the objects old that live at the end of the command.
+// gc(): collects garbage. gc(true) also makes the objects old that live at the end of the command. So does a collection
+// among old objects wait for the end of the command.
 static JSValue gc(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
   JSRuntime *runtime = JS_GetRuntime(ctx);
   if (argc > 0 && JS_ToBool(ctx, argv[0])) is_aging_asked_for = true;
-  if (++collections % FULL_COLLECTION_INTERVAL == 0) JS_RunGC(runtime);
-  else JS_RunYoungGC(runtime);
+  if (++collections % FULL_COLLECTION_INTERVAL == 0) is_full_collection_due = true;
+  JS_RunYoungGC(runtime);
   return JS_UNDEFINED;
+}
+
+bool globals_take_full_collection(void) {
+  bool is_due = is_full_collection_due;
+  is_full_collection_due = false;
+  return is_due;
 }
 
 bool globals_take_aging(void) {

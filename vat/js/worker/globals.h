@@ -11,3 +11,6 @@ bool globals_next_immediate(JSValue *function);
 
 // Returns true if `gc(true)` was called since the last call of this function.
 bool globals_take_aging(void);
+
+// Returns true if a collection among old objects is due since the last call of this function.
+bool globals_take_full_collection(void);
