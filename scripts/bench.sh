@@ -28,6 +28,7 @@ section "kernel: a dead vat"
 cargo bench -q --workspace --bench cleanup --profile dev
 section "store"
 cargo bench -q --workspace --bench commit --profile dev
+cargo bench -q --workspace --bench proven --profile dev
 section "localnet of four: small blocks, and blocks four times as large"
 scripts/bench-localnet.sh "$CARGO_TARGET_DIR/debug/capstan" 60 100
 scripts/bench-localnet.sh "$CARGO_TARGET_DIR/debug/capstan" 20 400

@@ -58,6 +58,7 @@ fn verify_one(state: &StateView, chain: ChainContext<'_>, tx: &[u8]) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use capstan_genesis::Params;
     use capstan_store::Store;

@@ -45,6 +45,7 @@ fn slowly(key: &Secp256k1Key, signature: &[u8], hash: &[u8; 32]) -> Result<(), U
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use capstan_test_random::Random;
     use k256::ecdsa::{SigningKey, signature::hazmat::PrehashSigner};

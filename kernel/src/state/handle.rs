@@ -167,10 +167,10 @@ impl<'a> State<'a> {
         over: &'a mut dyn Overlay,
         stats: &'a mut Stats,
         slog: Option<&'a mut dyn Slog>,
-        mut held: Held,
+        held: Held,
     ) -> Result<Self> {
-        let globals = match held.globals.take() {
-            Some(globals) => globals,
+        let globals = match held.take::<Globals>(0) {
+            Some(globals) => *globals,
             None => read_globals(over)?,
         };
         Ok(Self { held, ..Self::new(over, stats, slog, globals) })
@@ -178,7 +178,8 @@ impl<'a> State<'a> {
 
     /// Ends the crank, whose records may be held for the next one if nothing else changes the state in between.
     pub(crate) fn into_held(self) -> Held {
-        Held { globals: Some(self.globals), ..self.held }
+        self.held.hold(0, Box::new(self.globals));
+        self.held
     }
 
     pub(crate) fn new(

@@ -3,69 +3,45 @@
 //! A crank reads the records of its vat some twenty times. They are what the overlay says: a write goes to the overlay at
 //! once, and whatever undoes writes of the overlay forgets them. Whether a record was held shows nowhere.
 
-use std::{
-    cell::{Cell, RefCell},
-    sync::Arc,
-};
+use std::{any::Any, cell::RefCell};
 
-use crate::{
-    ids::VatId,
-    state::{handle::Globals, queue::Queues, vat::VatState, vat_config::VatConfig},
-};
-
-/// The held records.
+/// The held records, each by its type and a number that tells it from others of that type.
 #[derive(Default)]
-pub(crate) struct Held {
-    /// The globals at the end of the crank before.
-    pub(crate) globals: Option<Globals>,
-    pub(crate) queues: Cell<Option<Queues>>,
-    pub(crate) vats: Few<VatState>,
-    pub(crate) configs: Few<Arc<VatConfig>>,
+pub(crate) struct Held(RefCell<Vec<(u64, Record)>>);
+
+/// A record of any type.
+type Record = Box<dyn Any + Send>;
+
+/// Number of records that are held. A delivery reads three of its vat, and a few of others.
+const RECORDS: usize = 16;
+
+impl Held {
+    /// Shows `see` a record. Returns `None` if it is not held.
+    pub(crate) fn see<T: Any, R>(&self, number: u64, see: impl FnOnce(&T) -> R) -> Option<R> {
+        let held = self.0.borrow();
+        held.iter().find_map(|entry| record::<T>(entry, number)).map(see)
+    }
+
+    /// Holds a record. The one that was taken up first makes room.
+    pub(crate) fn hold<T: Any + Send>(&self, number: u64, record: Box<T>) {
+        self.take::<T>(number);
+        let mut held = self.0.borrow_mut();
+        if held.len() == RECORDS {
+            held.remove(0);
+        }
+        held.push((number, record));
+    }
+
+    /// Takes a record to change it.
+    pub(crate) fn take<T: Any>(&self, number: u64) -> Option<Box<T>> {
+        let mut held = self.0.borrow_mut();
+        let at = held.iter().position(|entry| record::<T>(entry, number).is_some())?;
+        held.swap_remove(at).1.downcast().ok()
+    }
 }
 
-/// The records of the vats that were used last.
-pub(crate) struct Few<T>(RefCell<Vec<(VatId, T)>>);
-
-/// Number of vats of which records are held.
-const VATS: usize = 8;
-
-impl<T> Default for Few<T> {
-    fn default() -> Self {
-        Self(RefCell::default())
-    }
-}
-
-impl<T> Few<T> {
-    /// Shows `see` the record of a vat. Returns `None` if it is not held.
-    pub(crate) fn see<R>(&self, vat: VatId, see: impl FnOnce(&T) -> R) -> Option<R> {
-        let known = self.0.borrow();
-        known.iter().find(|(known, _)| *known == vat).map(|(_, record)| see(record))
-    }
-
-    /// Returns true if the record of a vat is held.
-    pub(crate) fn has(&self, vat: VatId) -> bool {
-        self.0.borrow().iter().any(|(known, _)| *known == vat)
-    }
-
-    /// Holds the record of a vat. The one that was taken up first makes room.
-    pub(crate) fn hold(&self, vat: VatId, record: T) {
-        let mut known = self.0.borrow_mut();
-        if let Some((_, old)) = known.iter_mut().find(|(known, _)| *known == vat) {
-            *old = record;
-            return;
-        }
-        if known.len() == VATS {
-            known.remove(0);
-        }
-        known.push((vat, record));
-    }
-
-    /// Takes the record of a vat to change it.
-    pub(crate) fn take(&self, vat: VatId) -> Option<T> {
-        let mut known = self.0.borrow_mut();
-        let at = known.iter().position(|(known, _)| *known == vat)?;
-        Some(known.swap_remove(at).1)
-    }
+fn record<T: Any>((number, record): &(u64, Record), wanted: u64) -> Option<&T> {
+    if *number == wanted { record.downcast_ref() } else { None }
 }
 
 #[cfg(test)]
@@ -73,15 +49,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_records_are_held_and_the_last_write_counts() {
-        let few = Few::<u64>::default();
-        let seen = |vat: u64| few.see(VatId(vat), |record| *record);
-        (0..VATS as u64).for_each(|vat| few.hold(VatId(vat), vat));
-        few.hold(VatId(3), 33);
+    fn records_are_told_apart_by_type_and_number_and_the_last_write_counts() {
+        let held = Held::default();
+        let seen = |number: u64| held.see(number, |record: &u64| *record);
+        (0..RECORDS as u64).for_each(|number| held.hold(number, Box::new(number)));
+        held.hold(3, Box::new(33_u64));
         assert_eq!((seen(0), seen(3), seen(99)), (Some(0), Some(33), None));
-        few.hold(VatId(99), 99);
-        assert_eq!((seen(0), seen(3), seen(99)), (None, Some(33), Some(99)));
-        assert_eq!((few.take(VatId(3)), few.take(VatId(3)), seen(3)), (Some(33), None, None));
-        assert_eq!(few.0.borrow().len(), VATS - 1);
+        assert_eq!(held.see(3, |record: &String| record.clone()), None);
+        held.hold(3, Box::new("three".to_owned()));
+        assert_eq!(held.see(3, |record: &String| record.clone()).as_deref(), Some("three"));
+        assert_eq!((seen(0), seen(3)), (None, Some(33)), "the oldest made room");
+        assert_eq!(
+            (held.take(3), held.take::<u64>(3), seen(3)),
+            (Some(Box::new(33_u64)), None, None)
+        );
+        assert_eq!(held.0.borrow().len(), RECORDS - 1);
     }
 }

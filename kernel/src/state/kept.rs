@@ -163,7 +163,7 @@ impl State<'_> {
             }
             record.deposit = self.settle_deposit(vat, record.kept.total(), record.deposit)?;
             let is_cleaned = matches!(record.status, VatStatus::Cleaned(_));
-            self.put_vat(vat, record)?;
+            self.put_vat(vat, Box::new(record))?;
             // Until a vat is cleaned up, its rest waits for what cleanup frees.
             if is_cleaned && let Some(meter) = self.vat_config(vat)?.meter {
                 self.give_back_rest(meter)?;

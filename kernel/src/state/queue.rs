@@ -101,16 +101,16 @@ impl State<'_> {
     }
 
     pub(crate) fn queues(&self) -> Result<Queues> {
-        if let Some(queues) = self.held.queues.get() {
+        if let Some(queues) = self.held.see(0, |queues: &Queues| *queues) {
             return Ok(queues);
         }
-        let queues = self.need(keys::QUEUES)?;
-        self.held.queues.set(Some(queues));
+        let queues: Queues = self.need(keys::QUEUES)?;
+        self.held.hold(0, Box::new(queues));
         Ok(queues)
     }
 
     fn put_queues(&mut self, queues: Queues) -> Result<()> {
-        self.held.queues.set(Some(queues));
+        self.held.hold(0, Box::new(queues));
         self.put(keys::QUEUES, &queues)
     }
 

@@ -152,16 +152,16 @@ pub struct Span {
 
 impl State<'_> {
     pub(crate) fn vat_config(&self, vat: VatId) -> Result<Arc<VatConfig>> {
-        if let Some(config) = self.held.configs.see(vat, Arc::clone) {
+        if let Some(config) = self.held.see(vat.0, Arc::<VatConfig>::clone) {
             return Ok(config);
         }
         let config: Arc<VatConfig> = Arc::new(self.need(&keys::vat_config(vat))?);
-        self.held.configs.hold(vat, config.clone());
+        self.held.hold(vat.0, Box::new(config.clone()));
         Ok(config)
     }
 
     pub(crate) fn put_vat_config(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
-        self.held.configs.take(vat);
+        self.held.take::<Arc<VatConfig>>(vat.0);
         self.put(&keys::vat_config(vat), config)
     }
 
@@ -171,11 +171,13 @@ impl State<'_> {
 
     /// Shows `see` the progress of a vat. Returns `None` if there is no such vat.
     fn see_vat<T>(&self, vat: VatId, see: impl FnOnce(&VatState) -> T) -> Result<Option<T>> {
-        if !self.held.vats.has(vat) {
-            let Some(record) = self.get(&keys::vat_state(vat))? else { return Ok(None) };
-            self.held.vats.hold(vat, record);
+        if self.held.see(vat.0, |_: &VatState| ()).is_none() {
+            let Some(record) = self.get::<VatState>(&keys::vat_state(vat))? else {
+                return Ok(None);
+            };
+            self.held.hold(vat.0, Box::new(record));
         }
-        Ok(self.held.vats.see(vat, see))
+        Ok(self.held.see(vat.0, see))
     }
 
     pub(crate) fn vat(&self, vat: VatId) -> Result<VatState> {
@@ -187,17 +189,17 @@ impl State<'_> {
         vat: VatId,
         change: impl FnOnce(&mut VatState),
     ) -> Result<()> {
-        let mut state = match self.held.vats.take(vat) {
+        let mut state = match self.held.take(vat.0) {
             Some(state) => state,
-            None => self.vat(vat)?,
+            None => Box::new(self.vat(vat)?),
         };
         change(&mut state);
         self.put_vat(vat, state)
     }
 
-    pub(crate) fn put_vat(&mut self, vat: VatId, state: VatState) -> Result<()> {
-        self.put(&keys::vat_state(vat), &state)?;
-        self.held.vats.hold(vat, state);
+    pub(crate) fn put_vat(&mut self, vat: VatId, state: Box<VatState>) -> Result<()> {
+        self.put(&keys::vat_state(vat), &*state)?;
+        self.held.hold(vat.0, state);
         Ok(())
     }
 
@@ -239,7 +241,7 @@ impl State<'_> {
             kept: Kept::default(),
             deposit: 0,
         };
-        self.put_vat(vat, state)
+        self.put_vat(vat, Box::new(state))
     }
 
     /// Counts a delivery towards bringOutYourDead, and schedules one when it is time.
