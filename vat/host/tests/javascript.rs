@@ -43,6 +43,24 @@ fn a_vat_answers_messages() {
     assert_eq!(delivered.test_log, ["a{\"b\":1}"]);
 }
 
+#[test]
+fn the_end_of_a_start_tells_how_building_the_root_ended() {
+    let mut host = host(Compiler::Cranelift);
+    let mut kernel = Kernel::default();
+    for (body, error) in [
+        ("new Promise(() => {})", "buildRootObject unresolved"),
+        ("Promise.reject(Error('no root'))", "Error: no root"),
+        ("Promise.reject('a text')", "a text"),
+        ("{ throw Error('at once'); }", "Error: at once"),
+    ] {
+        let source = format!("export const buildRootObject = () => {body};");
+        let source = Bundle::of(&source).on(&host);
+        host.start(V1, &source, &WorkerOptions::default()).unwrap().verdict.unwrap();
+        let delivered = host.deliver(V1, &start_vat(), LIMIT, &mut kernel).unwrap();
+        assert_eq!(delivered.result, DeliveryResult::Error(error.into()), "{body}");
+    }
+}
+
 /// Everything that can be observed of a vat's life.
 #[derive(Debug, PartialEq)]
 struct Life {
