@@ -5,15 +5,16 @@ mod chain_info;
 mod clist;
 mod named;
 mod prove;
+mod result;
 mod tx;
 
-use capstan_client::{Client, ClientError, ErrorCode};
+use capstan_client::{Client, ClientError};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::output::{self, Output};
 use crate::tx::{NodeArgs, bundle_id, explain};
-use crate::{Common, keys, outbox, passable};
+use crate::{Common, keys, outbox};
 
 /// Arguments of `capstan query`.
 #[derive(clap::Args, Debug)]
@@ -331,37 +332,10 @@ impl Asker {
     fn record(&self, path: &str) -> anyhow::Result<()> {
         let mut record = self.ask(path)?;
         if self.output.is_json() {
-            decode(&mut record);
+            result::decode(&mut record);
         }
         self.output.record(&record);
         Ok(())
-    }
-
-    /// Prints what became of a message.
-    fn result_of(&self, hash: &str, index: u32) -> anyhow::Result<()> {
-        let asked = self.record(&format!("txs/{hash}/{index}"));
-        let code = |error: &anyhow::Error| match error.downcast_ref::<ClientError>() {
-            Some(ClientError::Query { code, .. }) => Some(*code),
-            _ => None,
-        };
-        let Err(error) = asked else { return Ok(()) };
-        let parsed = hash.to_uppercase().parse().ok().filter(|_| hash.len() == 64);
-        let (Some(parsed), true) = (parsed, code(&error) == Some(ErrorCode::NotFound.number()))
-        else {
-            return Err(error);
-        };
-        let why = match self.client.tx(parsed)? {
-            Some(tx) if tx.code != 0 => format!(
-                "the transaction failed in block {}, so its messages were not sent: {}",
-                tx.height, tx.log
-            ),
-            Some(tx) => format!(
-                "the transaction is in block {}; its message {index} was sent to no vat, or what became of it is no longer kept: `capstan query tx {hash}` shows its messages",
-                tx.height
-            ),
-            None => return Err(error),
-        };
-        Err(error.context(why))
     }
 
     /// Prints a page of a list, and how to see the rest.
@@ -448,25 +422,6 @@ impl Page {
     }
 }
 
-/// Adds to all data of vats in a record its value in the notation of arguments, as `decoded`.
-fn decode(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            let body = fields.get("body").and_then(Value::as_str);
-            let slots = fields.get("slots").and_then(Value::as_array);
-            if let (Some(body), Some(slots), 2) = (body, slots, fields.len()) {
-                let slots: Vec<&str> = slots.iter().filter_map(Value::as_str).collect();
-                let decoded = passable::decode(body, &slots);
-                fields.insert("decoded".to_owned(), decoded);
-                return;
-            }
-            fields.values_mut().for_each(decode);
-        }
-        Value::Array(items) => items.iter_mut().for_each(decode),
-        _ => {}
-    }
-}
-
 fn with_options(path: &str, after: &str, limit: u32) -> String {
     let mut options = Vec::new();
     if !after.is_empty() {
@@ -499,17 +454,6 @@ mod tests {
         assert_eq!(with_options("vats", "", 0), "vats");
         assert_eq!(with_options("vats", "v3", 0), "vats?after=v3");
         assert_eq!(with_options("vats", "v3", 7), "vats?after=v3&limit=7");
-    }
-
-    #[test]
-    fn data_of_vats_is_decoded_wherever_it_stands() {
-        let data = json!({"body": "#[\"$0\",\"+7\"]", "slots": ["ko20"]});
-        let mut record = json!({"value": data, "list": [{"info": data}], "body": "x"});
-        decode(&mut record);
-        let decoded = json!(["@ko20", {"@bigint": "7"}]);
-        assert_eq!(record["value"]["decoded"], decoded);
-        assert_eq!(record["list"][0]["info"]["decoded"], decoded);
-        assert_eq!(record["body"], "x");
     }
 
     #[test]

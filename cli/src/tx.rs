@@ -7,12 +7,14 @@ mod files;
 mod install;
 mod money;
 mod names;
+mod node;
 mod options;
 mod promises;
 mod sent;
 mod upgrade;
 mod values;
 
+pub(crate) use node::NodeArgs;
 pub(crate) use sent::explain;
 pub(crate) use values::bundle_id;
 
@@ -22,9 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use capstan_client::{
-    Client, ClientError, CreateVat, MessageResult, TxOutcome, UpgradeVat, Wallet, proto,
-};
+use capstan_client::{ClientError, CreateVat, MessageResult, TxOutcome, UpgradeVat, Wallet, proto};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -60,14 +60,6 @@ pub(crate) struct Tx {
     /// Maximum time to wait for blocks and answers, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
-}
-
-/// The node that a command talks to.
-#[derive(clap::Args, Clone, Debug)]
-pub(crate) struct NodeArgs {
-    /// The node's RPC [default: $CAPSTAN_NODE, or http://127.0.0.1:26657].
-    #[arg(long, global = true, value_name = "URL")]
-    node: Option<String>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -208,38 +200,6 @@ enum Action {
     },
     #[command(flatten)]
     File(files::FileAction),
-}
-
-impl NodeArgs {
-    /// Creates a [`Client`] of the node.
-    pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        let client = Client::new(&self.url());
-        match &self.node {
-            Some(url) => client.with_context(|| flag("--node", url)),
-            None => Ok(client?),
-        }
-    }
-
-    /// Returns the URL of the node.
-    fn url(&self) -> String {
-        let named = || std::env::var("CAPSTAN_NODE").ok().filter(|url| !url.is_empty());
-        let named = self.node.clone().or_else(named);
-        named.unwrap_or_else(|| "http://127.0.0.1:26657".to_owned())
-    }
-
-    /// Returns whether the node is on this machine.
-    fn is_local(&self) -> bool {
-        let url = self.url();
-        let authority = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-        let authority = authority.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-        let host = authority.rsplit('@').next().unwrap_or_default();
-        let host = match host.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or_default(),
-            None => host.split(':').next().unwrap_or_default(),
-        };
-        let address = host.parse::<std::net::IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    }
 }
 
 impl Tx {
@@ -478,30 +438,3 @@ begins with @ gets a second @.
 The answer is printed in the same notation. With --json: status (fulfilled or rejected), value (where 7n is
 {\"@bigint\":\"7\"}, @ro-51 a string, and undefined null), slots (the references in it), body (the value as it is on the
 chain). A rejection ends with exit code 1.";
-
-#[cfg(test)]
-mod tests {
-    use super::NodeArgs;
-
-    #[test]
-    fn a_node_on_this_machine_is_told_from_others() {
-        let is_local = |url: &str| NodeArgs { node: Some(url.to_owned()) }.is_local();
-        for url in
-            ["http://127.0.0.1:26657", "http://localhost", "http://[::1]:5/", "http://127.9.9.9"]
-        {
-            assert!(is_local(url), "{url}");
-        }
-        for url in [
-            "http://10.0.0.1:26657",
-            "https://rpc.example",
-            "http://localhost.example",
-            "http://127.0.0.1@rpc.example",
-            "http://rpc.example/@localhost",
-            "http://rpc.example\\@localhost",
-            "http://[2001:db8::1]:26657",
-            "",
-        ] {
-            assert!(!is_local(url), "{url}");
-        }
-    }
-}

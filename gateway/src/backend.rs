@@ -11,28 +11,11 @@ use tokio::time::timeout;
 use tonic::Status;
 
 use crate::node::Node;
+use crate::reply::Reply;
 use crate::{service, status};
 
 /// Time for which a search waits for its turn.
 const SEARCH_WAIT: Duration = Duration::from_secs(10);
-
-/// The answer to a call.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    /// The encoded response.
-    pub(crate) value: Vec<u8>,
-    /// Height of the state that it is about. 0 if it is about none.
-    pub(crate) height: i64,
-    /// Height at which a search ended because it had read enough. There and beyond it there may be more.
-    pub(crate) cut_at: Option<i64>,
-}
-
-impl Reply {
-    /// Returns an answer about no state.
-    pub(crate) fn of_node(value: Vec<u8>) -> Self {
-        Self { value, height: 0, cut_at: None }
-    }
-}
 
 /// What answers calls.
 pub(crate) struct Backend {

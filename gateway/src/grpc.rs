@@ -14,8 +14,8 @@ use capstan_consensus::listen::{self, Call, Incoming, Streams, held};
 use http_body::Frame;
 use tonic::Status;
 
-use crate::backend::Reply;
 use crate::error::GatewayError;
+use crate::reply::Reply;
 use crate::shared::{Shared, height, tell};
 use crate::status::busy;
 use crate::{descriptors, status};

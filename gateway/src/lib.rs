@@ -16,6 +16,7 @@ mod descriptors;
 mod error;
 mod grpc;
 mod node;
+mod reply;
 mod rest;
 mod rpc;
 mod server;

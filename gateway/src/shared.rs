@@ -6,7 +6,8 @@ use axum::http::HeaderMap;
 use capstan_consensus::listen::Intake;
 use tonic::Status;
 
-use crate::backend::{Backend, Reply};
+use crate::backend::Backend;
+use crate::reply::Reply;
 use crate::service;
 use crate::status::shortened;
 use crate::usage::Usage;

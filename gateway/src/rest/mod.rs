@@ -21,7 +21,7 @@ use percent_encoding::percent_decode_str;
 use prost::Message as _;
 use tonic::Status;
 
-use crate::backend::Reply;
+use crate::reply::Reply;
 use crate::shared::{Shared, height, tell};
 use crate::status::{self, busy};
 use rules::Rule;

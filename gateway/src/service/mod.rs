@@ -10,8 +10,8 @@ mod txs;
 use prost::Message;
 use tonic::Status;
 
-use crate::backend::Reply;
 use crate::node::Node;
+use crate::reply::Reply;
 
 /// A function that answers an encoded request.
 type Run = fn(&Node, &[u8]) -> Result<Reply, Status>;
