@@ -147,7 +147,7 @@ impl<H: VatHost> Look<'_, H> {
 
     /// Hands over what can be handed over. Returns whether there was anything, or is under way.
     fn hand_over(&mut self, over: &mut dyn Overlay, outlook: &mut Outlook) -> bool {
-        let mut busy = BTreeSet::new();
+        let (mut busy, mut newcomers) = (BTreeSet::new(), 0);
         let mut found = self.online.ahead.under_way() > 0;
         for (number, event) in outlook.events.iter_mut().enumerate() {
             if self.online.ahead.under_way() >= self.plan.capacity {
@@ -155,8 +155,12 @@ impl<H: VatHost> Look<'_, H> {
             }
             let Some(vat) = event.vat else { continue };
             let is_first = busy.insert(vat) && !self.online.ahead.has_begun(vat);
-            // The next event runs on this thread at once.
-            if number == 0 || !is_first || !self.host.is_running(vat) {
+            if is_first && !self.host.is_running(vat) {
+                newcomers += 1;
+                continue;
+            }
+            // The next event runs on this thread at once. A vat that leaves memory before its turn would run in vain.
+            if number == 0 || !is_first || !self.online.stays(vat, newcomers) {
                 continue;
             }
             let Some(event) = event.event.take() else { continue };
