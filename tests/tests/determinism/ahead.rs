@@ -427,6 +427,7 @@ fn a_notification_says_more_than_was_foreseen() {
         // The notifications are foreseen now, and say more when their turn comes.
         long("d"),
         calls("a", json!([resolve("p+6", None)])),
+        Finish,
         remember("b"),
         remember("c"),
         Finish,
