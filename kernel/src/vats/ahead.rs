@@ -288,3 +288,155 @@ impl Syscalls for MadeAgain<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use capstan_kernel_ports::memory::MemoryState;
+
+    use super::*;
+
+    const VAT: VatId = VatId(7);
+
+    fn get(key: &str) -> Syscall {
+        Syscall::VatstoreGet { key: key.into() }
+    }
+
+    fn set(key: &str, value: &str) -> Syscall {
+        Syscall::VatstoreSet { key: key.into(), value: value.into() }
+    }
+
+    fn next(prior: &str) -> Syscall {
+        Syscall::VatstoreGetNextKey { prior: prior.into() }
+    }
+
+    fn text(text: &str) -> Option<SyscallResult> {
+        Some(SyscallResult::Ok(SyscallData::Text(text.into())))
+    }
+
+    fn null() -> Option<SyscallResult> {
+        Some(SyscallResult::Ok(SyscallData::Null))
+    }
+
+    fn store() -> MemoryState {
+        let mut state = MemoryState::default();
+        for (vat, key) in [(6, "a"), (7, "b"), (7, "d"), (70, "c")] {
+            let key = keys::vatstore(Endpoint::Vat(VatId(vat)), key);
+            state.set(&key, format!("of v{vat}").into_bytes());
+        }
+        state
+    }
+
+    #[test]
+    fn a_run_reads_the_vats_own_store_and_its_own_writes() {
+        let (mut state, mut ahead) = (store(), RunsAhead::default());
+        let mut answers = ahead.begin(&state, VAT).unwrap();
+        assert!(ahead.has_begun(VAT) && ahead.under_way() == 1);
+        // What happens to the state in the meantime is not seen.
+        state.set(&keys::vatstore(Endpoint::Vat(VAT), "b"), b"later".to_vec());
+        assert_eq!(answers.answer(&get("b")), text("of v7"));
+        assert_eq!(answers.answer(&get("a")), null());
+        assert_eq!(answers.answer(&set("c", "mine")), null());
+        assert_eq!(answers.answer(&set("b", "")), null());
+        assert_eq!(answers.answer(&get("b")), null(), "an empty value reads as none");
+        assert_eq!(answers.answer(&next("")), text("b"));
+        assert_eq!(answers.answer(&next("b")), text("c"));
+        assert_eq!(answers.answer(&Syscall::VatstoreDelete { key: "d".into() }), null());
+        assert_eq!(answers.answer(&next("c")), null());
+        // The next run sees the writes of those that were delivered.
+        assert!(ahead.take_turn(VAT) && !ahead.take_turn(VAT));
+        let made = |syscall| (syscall, SyscallResult::Ok(SyscallData::Null));
+        ahead.delivered(VAT, Computrons(1), &[made(set("e", "more"))]);
+        let mut answers = ahead.begin(&state, VAT).unwrap();
+        assert_eq!(answers.answer(&get("e")), text("more"));
+        assert_eq!(answers.answer(&get("c")), null(), "that run was never delivered");
+        // The worker is gone, and with it what was remembered.
+        ahead.forget(VAT);
+        assert!(!ahead.has_begun(VAT));
+        assert_eq!(ahead.begin(&state, VAT).unwrap().answer(&get("b")), text("later"));
+    }
+
+    #[test]
+    fn what_only_the_kernel_can_tell_waits() {
+        let mut answers = RunsAhead::default().begin(&store(), VAT).unwrap();
+        let long = "k".repeat(MAX_VATSTORE_KEY_BYTES + 1);
+        let args = capstan_abi::CapData { body: "#[]".to_owned(), slots: vec![] };
+        let call = Syscall::CallNow { target: "d-70".to_owned(), method: "m".into(), args };
+        for unknown in [
+            call,
+            get(&long),
+            next(&long),
+            set(&long, ""),
+            set("k", &"v".repeat(MAX_BODY_BYTES + 1)),
+        ] {
+            assert_eq!(answers.answer(&unknown), None);
+        }
+        for number in 0..=MAX_REMOVED {
+            answers.answer(&Syscall::VatstoreDelete { key: format!("m{number:05}").into() });
+        }
+        assert_eq!(answers.answer(&next("m")), None, "too many removed keys");
+        let large = "v".repeat(MAX_KEPT_BYTES / 2);
+        assert_eq!(answers.answer(&set("1", &large)), null());
+        assert_eq!(answers.answer(&set("2", &large)), None, "too much to keep");
+        assert_eq!(answers.answer(&get("2")), text(&large), "it was made all the same");
+    }
+
+    #[test]
+    fn lost_work_is_a_small_part_of_all_work() {
+        let mut ahead = RunsAhead::default();
+        let other = VatId(8);
+        assert!(ahead.is_worth_it(VAT));
+        ahead.lose(VAT, 1_000_000);
+        assert!(!ahead.is_worth_it(VAT) && !ahead.is_worth_it(other));
+        // Others work for the credit of all, and each vat for its own.
+        let price = 1_000_000 + RESTORE;
+        ahead.delivered(other, Computrons(price * LOST_SHARE), &[]);
+        assert!(ahead.is_worth_it(other) && !ahead.is_worth_it(VAT));
+        ahead.delivered(VAT, Computrons(price * LOST_SHARE - 1), &[]);
+        assert!(!ahead.is_worth_it(VAT));
+        ahead.delivered(VAT, Computrons(1), &[]);
+        assert!(ahead.is_worth_it(VAT));
+        // The memory of lost runs is bounded.
+        (0..2 * MAX_DEBTORS as u64).for_each(|vat| ahead.lose(VatId(vat), 0));
+        assert!(ahead.debts.len() <= MAX_DEBTORS);
+        assert!(!ahead.is_worth_it(VatId(100_000)), "nothing is run ahead after so many losses");
+    }
+
+    /// Notes what reaches the kernel.
+    #[derive(Default)]
+    struct Kernel(Vec<String>);
+
+    impl Syscalls for Kernel {
+        fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
+            self.0.push(format!("{syscall:?}"));
+            text("new")
+        }
+
+        fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
+            self.0.push(problem.to_owned());
+            None
+        }
+
+        fn console(&mut self, _: &str, _: &str, text: &str) {
+            self.0.push(text.to_owned());
+        }
+    }
+
+    #[test]
+    fn what_was_made_is_not_made_of_the_kernel_again() {
+        let mut kernel = Kernel::default();
+        let old = SyscallResult::Ok(SyscallData::Text("old".into()));
+        let made = vec![Made::Syscall(old.clone()), Made::Line, Made::Syscall(old.clone())];
+        let mut again = MadeAgain::new(made, &mut kernel);
+        assert_eq!(again.syscall(get("a")), Some(old.clone()));
+        again.console("vat", "log", "printed before");
+        assert_eq!(again.malformed("problem"), Some(old));
+        assert_eq!(again.syscall(get("b")), text("new"));
+        again.console("vat", "log", "new line");
+        assert_eq!(again.malformed("new problem"), None);
+        let expected = [format!("{:?}", get("b")), "new line".to_owned(), "new problem".to_owned()];
+        assert_eq!(kernel.0, expected);
+        // A worker that does something else than before is not answered.
+        assert_eq!(MadeAgain::new(vec![Made::Line], &mut kernel).syscall(get("a")), None);
+    }
+}

@@ -242,8 +242,8 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
         return Ok(());
     }
     println!(
-        "{:<56} {:>10} {:>10} {:>10} {:>10}",
-        "two threads over one", "cranks", "wall", "CPU", "serial"
+        "{:<40} {:>8} {:>8} {:>8} {:>8} {:>8}   CPU us a crank: one, two, serial",
+        "two threads over one", "cranks", "wall", "by CPU", "CPU", "serial"
     );
     for (name, game) in [
         ("64 pairs of JavaScript vats", &pairs),
