@@ -24,7 +24,7 @@ use crate::{
         queue::{Queues, RunQueueEvent},
         stats::Stats,
     },
-    vats::online::Online,
+    vats::{ahead, online::Online},
 };
 
 /// Events that are looked at, for each delivery that may be under way.
@@ -56,11 +56,6 @@ struct Upcoming {
 }
 
 impl Outlook {
-    /// Forgets the events, which may be others in another state.
-    pub(crate) fn begin_block(&mut self) {
-        *self = Self::default();
-    }
-
     /// Drops what has had its turn.
     fn pass(&mut self, first: u64) {
         while self.events.front().is_some_and(|event| event.position < first) {
@@ -84,6 +79,8 @@ impl<H: VatHost> Kernel<H> {
             return;
         }
         let Ok(Some((first, end))) = behind_next(over) else { return };
+        self.take_back(over, first);
+        let outlook = &mut self.outlook;
         outlook.pass(first);
         let mut look = Look { host: &mut self.host, online: &mut self.online, plan };
         let is_busy = look.extend(over, outlook, end).is_ok() && look.hand_over(over, outlook);
@@ -92,6 +89,31 @@ impl<H: VatHost> Kernel<H> {
             false => (outlook.next_pause * 2 + 1).min(MAX_PAUSE),
         };
         outlook.pause = outlook.next_pause;
+    }
+}
+
+impl<H: VatHost> Kernel<H> {
+    /// Begins to look at another overlay, which may be of a later state.
+    pub(crate) fn look_anew(&mut self, over: &mut dyn Overlay) {
+        self.outlook = Outlook::default();
+        self.online.ahead.begin_block();
+        if self.online.ahead.under_way() > 0
+            && let Ok(Queues { run, .. }) = need(over, keys::QUEUES)
+        {
+            self.take_back(over, run.0);
+        }
+    }
+
+    /// Takes vats back that run for events whose turn is over. They would hold a thread until they are told something else.
+    fn take_back(&mut self, over: &mut dyn Overlay, first: u64) {
+        while let Some(vat) = self.online.ahead.left_behind(first) {
+            let mut stats = Stats::default();
+            match State::open(over, &mut stats, None) {
+                Ok(state) => ahead::take_back(&state, &mut self.host, &mut self.online.ahead, vat),
+                // The next crank meets the fault.
+                Err(_) => return,
+            }
+        }
     }
 }
 
@@ -148,7 +170,7 @@ impl<H: VatHost> Look<'_, H> {
 
     /// Hands over what can be handed over. Returns whether there was anything, or is under way.
     fn hand_over(&mut self, over: &mut dyn Overlay, outlook: &mut Outlook) -> bool {
-        let mut busy = BTreeSet::new();
+        let (mut busy, mut newcomers) = (BTreeSet::new(), 0);
         let mut found = self.online.ahead.under_way() > 0;
         for (number, event) in outlook.events.iter_mut().enumerate() {
             if self.online.ahead.under_way() >= self.plan.capacity {
@@ -156,20 +178,31 @@ impl<H: VatHost> Look<'_, H> {
             }
             let Some(vat) = event.vat else { continue };
             let is_first = busy.insert(vat) && !self.online.ahead.has_begun(vat);
-            // The next event runs on this thread at once.
-            if number == 0 || !is_first || !self.host.is_running(vat) {
+            if is_first && !self.host.is_running(vat) {
+                newcomers += 1;
                 continue;
             }
+            // The next event runs on this thread at once. A vat that leaves memory before its turn would run in vain.
+            if number == 0 || !is_first || !self.online.stays(vat, newcomers) {
+                continue;
+            }
+            let position = event.position;
             let Some(event) = event.event.take() else { continue };
             if self.plan.is_reckless || self.online.ahead.is_worth_it(vat) {
-                found |= self.begin(over, event, vat);
+                found |= self.begin(over, event, vat, position);
             }
         }
         found
     }
 
     /// Hands one delivery over. A fault of the store is left to the delivery's turn.
-    fn begin(&mut self, over: &mut dyn Overlay, event: RunQueueEvent, vat: VatId) -> bool {
+    fn begin(
+        &mut self,
+        over: &mut dyn Overlay,
+        event: RunQueueEvent,
+        vat: VatId,
+        position: u64,
+    ) -> bool {
         over.push();
         let foreseen = foresee(over, event);
         over.rollback();
@@ -177,7 +210,7 @@ impl<H: VatHost> Look<'_, H> {
         if receiver != vat {
             return false;
         }
-        let Some(answers) = self.online.ahead.begin(over, vat) else { return false };
+        let Some(answers) = self.online.ahead.begin(over, vat, position) else { return false };
         self.host.run_ahead(Ahead { vat, delivery, limit, answers: Box::new(answers) });
         true
     }

@@ -156,8 +156,7 @@ impl<H: VatHost> Kernel<H> {
         self.held = Held::default();
         let mut stats = load_stats(over)?;
         let mut report = RunReport::default();
-        self.outlook.begin_block();
-        self.online.ahead.begin_block();
+        self.look_anew(over);
         loop {
             self.look_ahead(over);
             let Some((outcome, work)) = self.crank(over, &mut stats, policy)? else {

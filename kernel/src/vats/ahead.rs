@@ -3,15 +3,12 @@
 //! Whether a delivery was run ahead is this node's own affair. At its turn its syscalls are made as ever, so that the
 //! state and the log show nothing of it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use capstan_abi::{Syscall, SyscallData, SyscallResult};
+use capstan_abi::{Delivery, JsString, Syscall, SyscallData, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, VatId,
-    ahead::{Answers, Made},
+    ahead::{Answers, Made, Turn},
     host::{Syscalls, VatHost},
     store::{Overlay, Read},
     through::{Through, Writes},
@@ -50,8 +47,8 @@ const MAX_DEBTORS: usize = 1_024;
 /// What this node knows for running vats ahead.
 #[derive(Default)]
 pub(crate) struct RunsAhead {
-    /// Vats whose next delivery was handed to the host.
-    begun: BTreeSet<VatId>,
+    /// Vats whose next delivery was handed to the host, with the position of its event on the run queue.
+    begun: BTreeMap<VatId, u64>,
     stores: BTreeMap<VatId, OwnStore>,
     /// Computrons that a vat has to spend on the kernel's thread before it runs ahead again.
     debts: BTreeMap<VatId, u64>,
@@ -75,7 +72,7 @@ struct OwnStore {
 impl RunsAhead {
     /// Returns whether the vat's next delivery was handed to the host.
     pub(crate) fn has_begun(&self, vat: VatId) -> bool {
-        self.begun.contains(&vat)
+        self.begun.contains_key(&vat)
     }
 
     /// Returns the number of vats whose next delivery was handed to the host.
@@ -88,9 +85,19 @@ impl RunsAhead {
         self.credit >= 0 && !self.debts.contains_key(&vat)
     }
 
-    /// Notes that the vat's next delivery was handed to the host. Returns what answers its syscalls, or `None` if the
+    /// Returns a vat whose delivery has had its turn and was not made, because its event came to something else.
+    pub(crate) fn left_behind(&self, first: u64) -> Option<VatId> {
+        self.begun.iter().find(|(_, position)| **position < first).map(|(vat, _)| *vat)
+    }
+
+    /// Notes that the vat's next delivery was handed to the host, that of an event of the run queue. Returns what answers its syscalls, or `None` if the
     /// overlay cannot be read by another thread.
-    pub(crate) fn begin(&mut self, over: &dyn Overlay, vat: VatId) -> Option<OwnAnswers> {
+    pub(crate) fn begin(
+        &mut self,
+        over: &dyn Overlay,
+        vat: VatId,
+        position: u64,
+    ) -> Option<OwnAnswers> {
         let prefix = keys::vatstore(Endpoint::Vat(vat), "");
         let store = match self.stores.get(&vat) {
             Some(store) => store.clone(),
@@ -100,13 +107,13 @@ impl RunsAhead {
                 store
             }
         };
-        self.begun.insert(vat);
+        self.begun.insert(vat, position);
         Some(OwnAnswers { prefix: prefix.to_vec(), store, own: Writes::new(), kept_bytes: 0 })
     }
 
     /// Notes that the vat's next delivery has its turn. Returns whether it was handed to the host.
     pub(crate) fn take_turn(&mut self, vat: VatId) -> bool {
-        self.begun.remove(&vat)
+        self.begun.remove(&vat).is_some()
     }
 
     /// Notes a delivery that was made, with its syscalls.
@@ -153,7 +160,7 @@ impl RunsAhead {
 }
 
 fn note_write(writes: &mut Writes, vat: VatId, syscall: &Syscall) {
-    let mut note = |key: &capstan_abi::JsString, value| {
+    let mut note = |key: &JsString, value| {
         writes.insert(keys::vatstore(Endpoint::Vat(vat), key.as_wtf8()).to_vec(), value);
     };
     match syscall {
@@ -172,7 +179,7 @@ pub(crate) struct OwnAnswers {
 }
 
 impl OwnAnswers {
-    fn key(&self, key: &capstan_abi::JsString) -> Option<Vec<u8>> {
+    fn key(&self, key: &JsString) -> Option<Vec<u8>> {
         let fits = key.len() <= MAX_VATSTORE_KEY_BYTES;
         fits.then(|| [&self.prefix, key.as_wtf8()].concat())
     }
@@ -252,6 +259,38 @@ pub(crate) fn bring_back<H: VatHost>(
     Ok(())
 }
 
+/// Takes a vat back whose delivery was run ahead and is not made: its event came to something else. If the vat cannot be
+/// brought back, its next delivery meets the same fault.
+pub(crate) fn take_back<H: VatHost>(
+    state: &State<'_>,
+    host: &mut H,
+    ahead: &mut RunsAhead,
+    vat: VatId,
+) {
+    ahead.take_turn(vat);
+    // Nothing else is run ahead than messages and notifications.
+    let other = Delivery::BringOutYourDead;
+    let turn = host.take_turn(vat, &other, Computrons(0), &mut Nobody);
+    if matches!(turn, Turn::Lost(_)) && bring_back(state, host, ahead, vat).is_err() {
+        host.stop(vat);
+    }
+}
+
+/// Answers a delivery that is never made.
+struct Nobody;
+
+impl Syscalls for Nobody {
+    fn syscall(&mut self, _: Syscall) -> Option<SyscallResult> {
+        None
+    }
+
+    fn malformed(&mut self, _: &str) -> Option<SyscallResult> {
+        None
+    }
+
+    fn console(&mut self, _: &str, _: &str, _: &str) {}
+}
+
 /// Answers a delivery that is made again after its run was lost: first as the kernel did then, afterwards by the kernel.
 pub(crate) struct MadeAgain<'a> {
     made: std::vec::IntoIter<Made>,
@@ -286,5 +325,158 @@ impl Syscalls for MadeAgain<'_> {
         if self.made.next().is_none() {
             self.kernel.console(source, level, text);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use capstan_kernel_ports::memory::MemoryState;
+
+    use super::*;
+
+    const VAT: VatId = VatId(7);
+
+    fn get(key: &str) -> Syscall {
+        Syscall::VatstoreGet { key: key.into() }
+    }
+
+    fn set(key: &str, value: &str) -> Syscall {
+        Syscall::VatstoreSet { key: key.into(), value: value.into() }
+    }
+
+    fn next(prior: &str) -> Syscall {
+        Syscall::VatstoreGetNextKey { prior: prior.into() }
+    }
+
+    fn text(text: &str) -> Option<SyscallResult> {
+        Some(SyscallResult::Ok(SyscallData::Text(text.into())))
+    }
+
+    fn null() -> Option<SyscallResult> {
+        Some(SyscallResult::Ok(SyscallData::Null))
+    }
+
+    fn store() -> MemoryState {
+        let mut state = MemoryState::default();
+        for (vat, key) in [(6, "a"), (7, "b"), (7, "d"), (70, "c")] {
+            let key = keys::vatstore(Endpoint::Vat(VatId(vat)), key);
+            state.set(&key, format!("of v{vat}").into_bytes());
+        }
+        state
+    }
+
+    #[test]
+    fn a_run_reads_the_vats_own_store_and_its_own_writes() {
+        let (mut state, mut ahead) = (store(), RunsAhead::default());
+        let mut answers = ahead.begin(&state, VAT, 5).unwrap();
+        assert!(ahead.has_begun(VAT) && ahead.under_way() == 1);
+        // What happens to the state in the meantime is not seen.
+        state.set(&keys::vatstore(Endpoint::Vat(VAT), "b"), b"later".to_vec());
+        assert_eq!(answers.answer(&get("b")), text("of v7"));
+        assert_eq!(answers.answer(&get("a")), null());
+        assert_eq!(answers.answer(&set("c", "mine")), null());
+        assert_eq!(answers.answer(&set("b", "")), null());
+        assert_eq!(answers.answer(&get("b")), null(), "an empty value reads as none");
+        assert_eq!(answers.answer(&next("")), text("b"));
+        assert_eq!(answers.answer(&next("b")), text("c"));
+        assert_eq!(answers.answer(&Syscall::VatstoreDelete { key: "d".into() }), null());
+        assert_eq!(answers.answer(&next("c")), null());
+        assert_eq!((ahead.left_behind(5), ahead.left_behind(6)), (None, Some(VAT)));
+        // The next run sees the writes of those that were delivered.
+        assert!(ahead.take_turn(VAT) && !ahead.take_turn(VAT));
+        let made = |syscall| (syscall, SyscallResult::Ok(SyscallData::Null));
+        ahead.delivered(VAT, Computrons(1), &[made(set("e", "more"))]);
+        let mut answers = ahead.begin(&state, VAT, 5).unwrap();
+        assert_eq!(answers.answer(&get("e")), text("more"));
+        assert_eq!(answers.answer(&get("c")), null(), "that run was never delivered");
+        // The worker is gone, and with it what was remembered.
+        ahead.forget(VAT);
+        assert!(!ahead.has_begun(VAT));
+        assert_eq!(ahead.begin(&state, VAT, 5).unwrap().answer(&get("b")), text("later"));
+    }
+
+    #[test]
+    fn what_only_the_kernel_can_tell_waits() {
+        let mut answers = RunsAhead::default().begin(&store(), VAT, 5).unwrap();
+        let long = "k".repeat(MAX_VATSTORE_KEY_BYTES + 1);
+        let args = capstan_abi::CapData { body: "#[]".to_owned(), slots: vec![] };
+        let call = Syscall::CallNow { target: "d-70".to_owned(), method: "m".into(), args };
+        for unknown in [
+            call,
+            get(&long),
+            next(&long),
+            set(&long, ""),
+            set("k", &"v".repeat(MAX_BODY_BYTES + 1)),
+        ] {
+            assert_eq!(answers.answer(&unknown), None);
+        }
+        for number in 0..=MAX_REMOVED {
+            answers.answer(&Syscall::VatstoreDelete { key: format!("m{number:05}").into() });
+        }
+        assert_eq!(answers.answer(&next("m")), None, "too many removed keys");
+        let large = "v".repeat(MAX_KEPT_BYTES / 2);
+        assert_eq!(answers.answer(&set("1", &large)), null());
+        assert_eq!(answers.answer(&set("2", &large)), None, "too much to keep");
+        assert_eq!(answers.answer(&get("2")), text(&large), "it was made all the same");
+    }
+
+    #[test]
+    fn lost_work_is_a_small_part_of_all_work() {
+        let mut ahead = RunsAhead::default();
+        let other = VatId(8);
+        assert!(ahead.is_worth_it(VAT));
+        ahead.lose(VAT, 1_000_000);
+        assert!(!ahead.is_worth_it(VAT) && !ahead.is_worth_it(other));
+        // Others work for the credit of all, and each vat for its own.
+        let price = 1_000_000 + RESTORE;
+        ahead.delivered(other, Computrons(price * LOST_SHARE), &[]);
+        assert!(ahead.is_worth_it(other) && !ahead.is_worth_it(VAT));
+        ahead.delivered(VAT, Computrons(price * LOST_SHARE - 1), &[]);
+        assert!(!ahead.is_worth_it(VAT));
+        ahead.delivered(VAT, Computrons(1), &[]);
+        assert!(ahead.is_worth_it(VAT));
+        // The memory of lost runs is bounded.
+        (0..2 * MAX_DEBTORS as u64).for_each(|vat| ahead.lose(VatId(vat), 0));
+        assert!(ahead.debts.len() <= MAX_DEBTORS);
+        assert!(!ahead.is_worth_it(VatId(100_000)), "nothing is run ahead after so many losses");
+    }
+
+    /// Notes what reaches the kernel.
+    #[derive(Default)]
+    struct Kernel(Vec<String>);
+
+    impl Syscalls for Kernel {
+        fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
+            self.0.push(format!("{syscall:?}"));
+            text("new")
+        }
+
+        fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
+            self.0.push(problem.to_owned());
+            None
+        }
+
+        fn console(&mut self, _: &str, _: &str, text: &str) {
+            self.0.push(text.to_owned());
+        }
+    }
+
+    #[test]
+    fn what_was_made_is_not_made_of_the_kernel_again() {
+        let mut kernel = Kernel::default();
+        let old = SyscallResult::Ok(SyscallData::Text("old".into()));
+        let made = vec![Made::Syscall(old.clone()), Made::Line, Made::Syscall(old.clone())];
+        let mut again = MadeAgain::new(made, &mut kernel);
+        assert_eq!(again.syscall(get("a")), Some(old.clone()));
+        again.console("vat", "log", "printed before");
+        assert_eq!(again.malformed("problem"), Some(old));
+        assert_eq!(again.syscall(get("b")), text("new"));
+        again.console("vat", "log", "new line");
+        assert_eq!(again.malformed("new problem"), None);
+        let expected = [format!("{:?}", get("b")), "new line".to_owned(), "new problem".to_owned()];
+        assert_eq!(kernel.0, expected);
+        // A worker that does something else than before is not answered.
+        assert_eq!(MadeAgain::new(vec![Made::Line], &mut kernel).syscall(get("a")), None);
     }
 }

@@ -37,6 +37,12 @@ impl Online {
         idle
     }
 
+    /// Returns whether the vat stays in memory when as many others come into it.
+    pub(crate) fn stays(&self, vat: VatId, others: usize) -> bool {
+        let leaving = (self.order.len() + others).saturating_sub(self.max);
+        leaving == 0 || self.order.iter().skip(leaving).any(|(online, _)| *online == vat)
+    }
+
     fn bytes(&self) -> u64 {
         self.order.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
     }
@@ -79,5 +85,15 @@ mod tests {
         assert_eq!(online.touch(VatId(7), 200 * MIB), []);
         online.forget(VatId(7));
         assert_eq!(online.pop(), None);
+    }
+
+    #[test]
+    fn those_that_are_about_to_leave_are_known() {
+        let mut online = Online::new(3, u64::MAX);
+        (1..=3).for_each(|vat| assert_eq!(online.touch(VatId(vat), MIB), []));
+        assert!(online.stays(VatId(1), 0) && !online.stays(VatId(1), 1));
+        assert!(online.stays(VatId(2), 1) && !online.stays(VatId(2), 2));
+        online.forget(VatId(3));
+        assert!(online.stays(VatId(1), 1) && !online.stays(VatId(3), 1));
     }
 }

@@ -37,6 +37,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ),
         ("[mempool]\nmax_total_bytes = 5", "max_total_bytes must not be less"),
         ("[metrics]\nlisten = \"everywhere\"", "metrics.listen \"everywhere\" is no address"),
+        ("[vats]\nthreads = 257", "vats.threads must be at most 256"),
         ("[rpc]\nmax_websockets = 1000001", "rpc.max_websockets must be at most 1000000"),
         ("[rpc]\ncommit_timeout_ms = 86400001", "rpc.commit_timeout_ms must be at most 86400000"),
         ("[store]\ncache_mib = 1048577", "store.cache_mib must be at most 1048576"),
@@ -96,4 +97,16 @@ fn a_home_without_a_file_has_the_defaults() {
     fs::write(dir.path().join(CONFIG), "[blocks]\nempty_interval_ms = 1500\n").unwrap();
     let config = Config::load(dir.path()).unwrap();
     assert_eq!(config.block_policy().empty_interval, Some(Duration::from_millis(1500)));
+}
+
+#[test]
+fn vats_have_as_many_threads_as_configured_or_as_there_are_cores() {
+    let threads = |text: &str| {
+        let config = parse(text).unwrap();
+        config.host_options(PathBuf::from("cache")).threads
+    };
+    assert_eq!(threads("[vats]\nthreads = 1"), 1);
+    assert_eq!(threads("[vats]\nthreads = 40"), 40);
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(threads(""), cores.min(16));
 }

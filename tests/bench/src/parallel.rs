@@ -212,6 +212,7 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
     let mut players = [Player::start(&workshop, 1)?, Player::start(&workshop, 2)?];
     let pairs = play(&mut players, "games", HITS)?;
     let lone = play(&mut players, "play", LONE_HITS)?;
+    let wasm = play(&mut players, "serve", 0)?;
     let usage = players[1].bench.kernel.host().host.usage();
     let [begun, counted, awaited, lost] =
         [usage.ahead_begun(), usage.ahead_counted(), usage.ahead_awaited(), usage.ahead_lost()];
@@ -233,6 +234,7 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
             json!({
                 "pairs": game(&pairs),
                 "lone": game(&lone),
+                "wasm": game(&wasm),
                 "model": model,
                 "ahead": {"begun": begun, "counted": counted, "awaited": awaited, "lost": lost},
             })
@@ -240,12 +242,14 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
         return Ok(());
     }
     println!(
-        "{:<56} {:>10} {:>10} {:>10} {:>10}",
-        "two threads over one", "cranks", "wall", "CPU", "serial"
+        "{:<40} {:>8} {:>8} {:>8} {:>8} {:>8}   CPU us a crank: one, two, serial",
+        "two threads over one", "cranks", "wall", "by CPU", "CPU", "serial"
     );
-    for (name, game) in
-        [("64 pairs of JavaScript vats", &pairs), ("ping-pong of two JavaScript vats", &lone)]
-    {
+    for (name, game) in [
+        ("64 pairs of JavaScript vats", &pairs),
+        ("ping-pong of two JavaScript vats", &lone),
+        ("ping-pong of two wasm vats", &wasm),
+    ] {
         println!(
             "{name:<40} {:>8} {:>7.2}x {:>7.2}x {:>7.2}x {:>6.1} %   {:.0} {:.0} {:.0}",
             game.cranks,

@@ -33,6 +33,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use capstan_vat_host::WasmHost;
 use javascript::{SpendingAsRecorded, Workshop};
 use recorded_host::RecordedHost;
 use runner::{Outcome, Run};
@@ -59,11 +60,16 @@ pub fn run_recorded(folder: &Path) -> Result<Outcome> {
     Run::scenario(RecordedHost::new(&scenario), &scenario, bundles)
 }
 
-/// Runs a scenario on the real JavaScript engine.
+/// Runs a scenario on the real JavaScript engine, one vat after the other.
 pub fn run_javascript(folder: &Path, workshop: &Workshop) -> Result<Outcome> {
+    run_javascript_on(workshop.host()?, folder, workshop)
+}
+
+/// Runs a scenario on the real JavaScript engine of a [`Workshop::host_on`].
+pub fn run_javascript_on(host: WasmHost, folder: &Path, workshop: &Workshop) -> Result<Outcome> {
     let (mut scenario, bundles) = Scenario::load(folder, &mut |source| workshop.bundle(source))?;
     let declared = deviations::declared(folder)?;
-    let host = SpendingAsRecorded::new(workshop.host()?, &scenario);
+    let host = SpendingAsRecorded::new(host, &scenario);
     // The host goes by what was recorded; what it is compared with has the declared deviations.
     let met = deviations::apply(&mut scenario.expected, &declared)?;
     let mut outcome = Run::scenario(host, &scenario, bundles)?;

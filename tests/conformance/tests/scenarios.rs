@@ -2,7 +2,7 @@
 //! names contain `24-upgrade`.
 //!
 //! A scenario runs on the kernel alone, where vats do what the recording says they did (`kernel::NAME`), and on the real
-//! engine (`javascript::NAME`). The folders are `scenarios`, `swarms`, `peer`, `raw` and `kernel`. Those of `upstream`, whose
+//! engine (`javascript::NAME`). Swarms run once more with vats on several threads (`ahead::NAME`). The folders are `scenarios`, `swarms`, `peer`, `raw` and `kernel`. Those of `upstream`, whose
 //! vats come from npm packages, run on the kernel alone.
 #![allow(clippy::unwrap_used)] // tests
 
@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use capstan_conformance::{
-    javascript::Workshop, run_javascript, run_recorded, runner::Outcome, scenario_folders,
+    javascript::Workshop, run_javascript, run_javascript_on, run_recorded, runner::Outcome,
+    scenario_folders,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -40,10 +41,23 @@ fn main() -> ExitCode {
                     run_javascript(folder, &workshop)
                 }));
             }
+            if kind == "swarms" {
+                let (folder, workshop) = (folder.clone(), Arc::clone(&workshop));
+                trials.push(trial("ahead", folder, move |folder| run_ahead(folder, &workshop)));
+            }
             trials.push(trial("kernel", folder, run_recorded));
         }
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// Runs a scenario whose vats run before their turn, late, reordered and partly in vain: on two threads or on seven, as its
+/// number is even or odd.
+fn run_ahead(folder: &Path, workshop: &Workshop) -> Result<Outcome> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let number: u64 = name.split('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(0);
+    let threads = if number.is_multiple_of(2) { 2 } else { 7 };
+    run_javascript_on(workshop.host_on(threads, Some(number))?, folder, workshop)
 }
 
 /// A test that fails with the first difference from the recording.

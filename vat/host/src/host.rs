@@ -346,7 +346,7 @@ impl VatHost for WasmHost {
             return;
         }
         let Some(running) = self.workers().remove(&vat) else { return };
-        if let Err(running) = self.runs.begin(ahead, running) {
+        if let Some(running) = self.runs.begin(ahead, running) {
             self.workers().insert(vat, running);
         }
     }

@@ -43,7 +43,7 @@ pub(crate) enum Reached {
     /// The worker waits for an answer.
     Question(Vec<Call>, Question),
     /// The run is over.
-    End(Vec<Call>, Result<(Running, Ran), HostFault>),
+    End(Vec<Call>, Result<Box<(Running, Ran)>, HostFault>),
 }
 
 /// The work that no thread has taken up.
@@ -149,7 +149,7 @@ impl Attempt {
     }
 
     /// Hands over the end of the run.
-    pub(crate) fn end(&self, calls: Vec<Call>, end: Result<(Running, Ran), HostFault>) {
+    pub(crate) fn end(&self, calls: Vec<Call>, end: Result<Box<(Running, Ran)>, HostFault>) {
         self.reach(&mut self.progress(), Reached::End(calls, end));
     }
 

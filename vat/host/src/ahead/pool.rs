@@ -140,5 +140,5 @@ fn run(attempt: &Attempt, job: Job) {
     });
     // The answers go first: whoever gets the end may want to be the only one who reads the vat's store.
     let calls = bench.into_calls();
-    attempt.end(calls, ran.map(|ran| (running, ran)));
+    attempt.end(calls, ran.map(|ran| Box::new((running, ran))));
 }

@@ -87,8 +87,8 @@ impl Runs {
         self.attempts.contains_key(&vat)
     }
 
-    /// Begins a run. Returns the worker if that is not possible.
-    pub(crate) fn begin(&mut self, ahead: Ahead, running: Running) -> Result<(), Running> {
+    /// Begins a run. Returns the worker if the system starts no thread.
+    pub(crate) fn begin(&mut self, ahead: Ahead, running: Running) -> Option<Running> {
         let Ahead { vat, delivery, limit, answers } = ahead;
         let attempt = Arc::new(Attempt::new(delivery, limit, Job { running, answers }));
         let (delay, overtaken) = match &mut self.chaos {
@@ -99,15 +99,12 @@ impl Runs {
             Ok(()) => {
                 self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
                 self.attempts.insert(vat, attempt);
-                Ok(())
+                None
             }
             Err(error) => {
                 tracing::warn!("vats run on one thread: the system starts no others: {error}");
                 self.threads = 1;
-                match attempt.take_job() {
-                    Some(job) => Err(job.running),
-                    None => Ok(()),
-                }
+                attempt.take_job().map(|job| job.running)
             }
         }
     }
@@ -181,7 +178,8 @@ impl Runs {
                 }
                 // This node has failed, if it fails when the delivery is made again.
                 Reached::End(_, Err(_)) => return Err(Halt::Lost),
-                Reached::End(calls, Ok((running, ran))) => {
+                Reached::End(calls, Ok(end)) => {
+                    let (running, ran) = *end;
                     if attempt.limit != limit && !ran.fits(limit) {
                         return Err(Halt::Lost);
                     }
