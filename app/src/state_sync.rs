@@ -157,6 +157,10 @@ impl<H: VatHost> App<H> {
             )));
         }
         offered.head_sender.clone_from(&request.sender);
+        // CometBFT may hand over a chunk again.
+        if offered.restorer.is_some() {
+            return Ok(());
+        }
         let Some(writer) = self.snapshots() else { return Ok(()) };
         let (dir, options) = (&writer.options().store_dir, writer.options().store.clone());
         let begun = Restorer::begin(dir, options, &request.chunk, offered.app_hash, self.engine());

@@ -68,7 +68,7 @@ fn chain_with_admins(dir: &Path, vats: u64) -> (Chain<WasmHost>, Client, Vec<Str
         let create = any(&proto::MsgCreateVat {
             owner: alice.address().to_string(),
             bundle_id: capstan_vat_system::provisioner_id().to_owned(),
-            name: format!("vat {number}"),
+            name: format!("vat-{number}"),
             parameters: Some(capdata("{\"maxComputrons\":1000000}", &[])),
             computrons: 0,
         });
