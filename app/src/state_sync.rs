@@ -109,12 +109,7 @@ impl<H: VatHost> App<H> {
         let response = match outcome {
             Ok(()) => return respond(Applied::Accept),
             Err(Refused::Sender(problem)) => {
-                tracing::warn!(sender = %capstan_files::one_line(&request.sender), "{problem}; it is fetched from another peer");
-                return ResponseApplySnapshotChunk {
-                    result: Applied::Retry.into(),
-                    refetch_chunks: vec![request.index],
-                    reject_senders: vec![request.sender.clone()],
-                };
+                return fetch_again(request, &problem);
             }
             Err(Refused::Snapshot(problem)) => {
                 tracing::error!(height = offered.height, "{problem}; another snapshot is tried");
@@ -248,6 +243,17 @@ enum Refused {
     Snapshot(String),
     /// This node lacks something, whatever snapshot it takes.
     Lack(String),
+}
+
+/// Has a chunk fetched again, from others than its sender.
+fn fetch_again(request: &RequestApplySnapshotChunk, problem: &str) -> ResponseApplySnapshotChunk {
+    let sender = capstan_files::one_line(&request.sender);
+    tracing::warn!(%sender, "{problem}; it is fetched from another peer");
+    ResponseApplySnapshotChunk {
+        result: Applied::Retry.into(),
+        refetch_chunks: vec![request.index],
+        reject_senders: vec![request.sender.clone()],
+    }
 }
 
 fn respond(result: Applied) -> ResponseApplySnapshotChunk {
