@@ -108,9 +108,7 @@ impl<H: VatHost> App<H> {
         };
         let response = match outcome {
             Ok(()) => return respond(Applied::Accept),
-            Err(Refused::Sender(problem)) => {
-                return fetch_again(request, &problem);
-            }
+            Err(Refused::Sender(problem)) => return fetch_again(request, &problem),
             Err(Refused::Snapshot(problem)) => {
                 tracing::error!(height = offered.height, "{problem}; another snapshot is tried");
                 ResponseApplySnapshotChunk {
@@ -124,8 +122,10 @@ impl<H: VatHost> App<H> {
                 respond(Applied::Abort)
             }
         };
+        // What another snapshot left may go on.
+        let is_begun = offered.restorer.is_some();
         *offers = None;
-        if response.result == i32::from(Applied::RejectSnapshot) {
+        if is_begun && response.result == i32::from(Applied::RejectSnapshot) {
             self.forget_restoration();
         }
         response
