@@ -108,14 +108,7 @@ impl<H: VatHost> App<H> {
         };
         let response = match outcome {
             Ok(()) => return respond(Applied::Accept),
-            Err(Refused::Sender(problem)) => {
-                tracing::warn!(sender = %capstan_files::one_line(&request.sender), "{problem}; it is fetched from another peer");
-                return ResponseApplySnapshotChunk {
-                    result: Applied::Retry.into(),
-                    refetch_chunks: vec![request.index],
-                    reject_senders: vec![request.sender.clone()],
-                };
-            }
+            Err(Refused::Sender(problem)) => return fetch_again(request, &problem),
             Err(Refused::Snapshot(problem)) => {
                 tracing::error!(height = offered.height, "{problem}; another snapshot is tried");
                 ResponseApplySnapshotChunk {
@@ -129,8 +122,10 @@ impl<H: VatHost> App<H> {
                 respond(Applied::Abort)
             }
         };
+        // What another snapshot left may go on.
+        let is_begun = offered.restorer.is_some();
         *offers = None;
-        if response.result == i32::from(Applied::RejectSnapshot) {
+        if is_begun && response.result == i32::from(Applied::RejectSnapshot) {
             self.forget_restoration();
         }
         response
@@ -157,6 +152,10 @@ impl<H: VatHost> App<H> {
             )));
         }
         offered.head_sender.clone_from(&request.sender);
+        // CometBFT may hand over a chunk again.
+        if offered.restorer.is_some() {
+            return Ok(());
+        }
         let Some(writer) = self.snapshots() else { return Ok(()) };
         let (dir, options) = (&writer.options().store_dir, writer.options().store.clone());
         let begun = Restorer::begin(dir, options, &request.chunk, offered.app_hash, self.engine());
@@ -244,6 +243,17 @@ enum Refused {
     Snapshot(String),
     /// This node lacks something, whatever snapshot it takes.
     Lack(String),
+}
+
+/// Has a chunk fetched again, from others than its sender.
+fn fetch_again(request: &RequestApplySnapshotChunk, problem: &str) -> ResponseApplySnapshotChunk {
+    let sender = capstan_files::one_line(&request.sender);
+    tracing::warn!(%sender, "{problem}; it is fetched from another peer");
+    ResponseApplySnapshotChunk {
+        result: Applied::Retry.into(),
+        refetch_chunks: vec![request.index],
+        reject_senders: vec![request.sender.clone()],
+    }
 }
 
 fn respond(result: Applied) -> ResponseApplySnapshotChunk {

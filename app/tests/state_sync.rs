@@ -50,15 +50,25 @@ fn open(dir: &Path) -> App<WasmHost> {
 
 /// A chain with vats whose heaps were stored, and so many blocks that there are snapshots.
 fn chain(dir: &Path, vats: u64) -> (Chain<WasmHost>, Client) {
+    let (chain, alice, _) = chain_with_admins(dir, vats);
+    (chain, alice)
+}
+
+/// Makes the same chain. Vats that end are cleaned up in small steps. Returns the admin objects of the vats too.
+fn chain_with_admins(dir: &Path, vats: u64) -> (Chain<WasmHost>, Client, Vec<String>) {
     let mut chain = Chain::of(open(dir));
-    chain.init(&genesis());
+    let mut genesis = genesis();
+    genesis.app_state.params.cleanup.kv = 3;
+    genesis.app_state.params.cleanup.transcripts = 1;
+    chain.init(&genesis);
+    let mut admins = Vec::new();
     (0..6).for_each(|_| drop(chain.block(&[])));
     let mut alice = alice();
     for number in 0..vats {
         let create = any(&proto::MsgCreateVat {
             owner: alice.address().to_string(),
             bundle_id: capstan_vat_system::provisioner_id().to_owned(),
-            name: format!("vat {number}"),
+            name: format!("vat-{number}"),
             parameters: Some(capdata("{\"maxComputrons\":1000000}", &[])),
             computrons: 0,
         });
@@ -66,13 +76,14 @@ fn chain(dir: &Path, vats: u64) -> (Chain<WasmHost>, Client) {
         chain.ok(tx.clone());
         let made = chain.settled(&tx, 0);
         let root = made["created_vat"]["root"].as_str().unwrap().to_owned();
+        admins.push(made["created_vat"]["admin"].as_str().unwrap().to_owned());
         for _ in 0..3 {
             let tx = alice.tx(vec![alice.send(&root, "provision", "[\"someone\"]", &[])]);
             chain.ok(tx.clone());
             assert_eq!(chain.settled(&tx, 0)["status"], "fulfilled");
         }
     }
-    (chain, alice)
+    (chain, alice, admins)
 }
 
 /// Makes blocks until there is a snapshot of the last height, and returns it.
@@ -216,6 +227,42 @@ fn a_node_begins_with_a_snapshot_and_goes_on_as_the_others() {
     let app_hash = other.hash();
     drop(other);
     assert_eq!(open(&two).info(Default::default()).last_block_app_hash.to_vec(), app_hash);
+}
+
+#[test]
+fn a_snapshot_in_the_middle_of_a_cleanup_leads_to_the_same_blocks() {
+    let (_one, one) = dir();
+    let (mut chain, mut alice, admins) = chain_with_admins(&one, 2);
+    while !chain.height.unsigned_abs().is_multiple_of(INTERVAL) {
+        chain.block(&[]);
+    }
+    let ends = admins.iter().map(|admin| {
+        any(&proto::MsgTerminateVat {
+            sender: alice.address().to_string(),
+            admin: admin.clone(),
+            ..Default::default()
+        })
+    });
+    let tx = alice.tx(ends.collect());
+    chain.ok(tx);
+    // The state has vats that have just ended, then what is left of them.
+    let before = chain.height;
+    for _ in 0..4 {
+        let offered = snapshot(&mut chain);
+        let (_two, two) = dir();
+        let app = open(&two);
+        let all = chunks(&chain.app, &offered);
+        assert_eq!(offer(&app, &offered, &chain.hash()), Offer::Accept);
+        accept_all(&app, &all);
+        let mut other = Chain::of(app);
+        (other.height, other.time) = (chain.height, chain.time);
+        for _ in 0..INTERVAL {
+            let (mine, theirs) = (chain.block(&[]), other.block(&[]));
+            assert_eq!(mine.app_hash, theirs.app_hash, "height {}", chain.height);
+        }
+        assert_eq!(snapshot(&mut chain), snapshot(&mut other));
+    }
+    assert!(chain.height > before + 12);
 }
 
 #[test]

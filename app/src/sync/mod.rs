@@ -1,8 +1,8 @@
 //! State sync: snapshots that this node writes and serves, and the one from which it begins.
 //!
-//! [`library`] is the directory of finished snapshots. [`writer`] writes them in a thread of its own, from a view of
-//! the committed state, so that no block waits. [`restore`] takes the chunks of one, and [`offer`] is the one that
-//! is being taken. [`about`] is what a snapshot says of itself, and [`pruning`] which blocks they need. ABCI's methods are in
+//! `library` is the directory of finished snapshots. `writer` writes them in a thread of its own, from a view of
+//! the committed state, so that no block waits. `restore` takes the chunks of one, and `offer` is the one that
+//! is being taken. `about` is what a snapshot says of itself, and `pruning` which blocks they need. ABCI's methods are in
 //! `state_sync.rs` beside this folder.
 //!
 //! The format and its checks are the store's ([`SnapshotHead`](capstan_store::SnapshotHead)), and what travels besides the

@@ -13,7 +13,7 @@
 //! A heap lists the vat's own pages. That they make up the heap of the vat's record only the host can tell, so
 //! [`check_heaps`](crate::view::check_heaps) is asked at the end.
 //!
-//! [`cursor`] walks over what the state binds, [`source`] reads it and [`sink`] checks and writes it. [`engines`] names
+//! `cursor` walks over what the state binds, `source` reads it and `sink` checks and writes it. `engines` names
 //! the JavaScript engines without which a node cannot go on.
 
 mod cursor;
