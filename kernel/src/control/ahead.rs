@@ -108,7 +108,7 @@ impl<H: VatHost> Kernel<H> {
     fn take_back(&mut self, over: &mut dyn Overlay, first: u64) {
         while let Some(vat) = self.online.ahead.left_behind(first) {
             let mut stats = Stats::default();
-            match State::open(over, &mut stats, None) {
+            match State::open(over, &mut stats, None, Held::default()) {
                 Ok(state) => ahead::take_back(&state, &mut self.host, &mut self.online.ahead, vat),
                 // The next crank meets the fault.
                 Err(_) => return,
