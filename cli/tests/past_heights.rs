@@ -5,9 +5,9 @@ mod common;
 
 use std::fs;
 
-use capstan_client::{Amount, Client, Key, Wallet};
+use capstan_client::{Amount, Client, Deadline, Key, Wallet};
 use common::gateway::{Grpc, rest_at};
-use common::{Dev, Place};
+use common::{Dev, PATIENCE, Place, height_at_rest};
 use cosmrs::proto::cosmos::bank::v1beta1::{QueryBalanceRequest, QueryBalanceResponse};
 use serde_json::{Value, json};
 use tonic::Code;
@@ -67,7 +67,9 @@ fn path() -> String {
 
 /// Every height that is kept has its own answer, and those before them have an error that names the first one.
 fn window(dev: &Dev, balances: &[(u64, u128)]) {
-    let last = balance(dev, "0").unwrap().1.parse::<u64>().unwrap();
+    let client = Client::new(dev.url()).unwrap();
+    let rest = || height_at_rest(&client);
+    let last = Deadline::after(PATIENCE).poll("the last block", rest).unwrap();
     let first = last - KEPT;
     let (mut kept, mut gone) = (0, 0);
     for (height, amount) in balances {

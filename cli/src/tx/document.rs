@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_values_of_a_file_are_counted_before_it_is_read() {
-        for (json, count) in [("1", 1), ("[1,2]", 3), (r#"{"a":"[,{\"[,"}"#, 2), ("[[],{}]", 4)] {
+        for (json, count) in [("1", 1), ("[1,2]", 3), (r#"{"a":"[,{\"[,"}"#, 2), ("[[],{}]", 5)] {
             assert_eq!(values(json.as_bytes()), count, "{json}");
         }
         let infos = vec!["{}"; MAX_VALUES].join(",");
