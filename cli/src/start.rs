@@ -144,7 +144,7 @@ impl Start {
             rpc: listen_addr("--rpc", &self.rpc)?,
             p2p: listen_addr("--p2p", &self.p2p)?,
             cors: config.rpc_cors(false),
-            empty_interval: capstan_node::block_policy(config, &genesis).empty_interval,
+            empty_interval: Some(capstan_node::network_empty_interval(config, &genesis)),
             peers: peers(self.peers)?,
             state_sync: config.comet_state_sync(),
         };

@@ -35,5 +35,5 @@ pub use gateway::{serve_gateway, serve_metrics};
 pub use genesis::{add_timer, dev_genesis, dev_genesis_at, network_genesis};
 pub use host::{js_engine, open_host, open_host_with, vat_threads};
 pub use machine::{Machine, Settlement, settlement};
-pub use node::{Node, block_policy, open_app, start};
+pub use node::{Node, block_policy, network_empty_interval, open_app, start};
 pub use overrides::{override_file, read_overrides};

@@ -23,6 +23,9 @@ use crate::{NodeError, open_host_with, read_overrides};
 /// How often a chain with a timer makes a block when nothing happens.
 const TIMER_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Time after which an idle network makes an empty block if the configuration does not say.
+const NETWORK_INTERVAL: Duration = Duration::from_secs(10);
+
 /// A running node under solo consensus.
 #[derive(Debug)]
 pub struct Node {
@@ -88,6 +91,14 @@ pub fn block_policy(config: &Config, genesis: &Genesis) -> BlockPolicy {
         policy.empty_interval = Some(TIMER_INTERVAL);
     }
     policy
+}
+
+/// Returns the time after which an idle network of several validators makes an empty block.
+///
+/// It is never unlimited: CometBFT's proposer waits for a transaction in its own mempool, and others may be the only ones
+/// that have one. Without the votes of a proposer that waits, a network that lacks another validator would stop.
+pub fn network_empty_interval(config: &Config, genesis: &Genesis) -> Duration {
+    block_policy(config, genesis).empty_interval.unwrap_or(NETWORK_INTERVAL)
 }
 
 /// Opens the application over the state of a home. If the genesis document goes on from a state, and the home has none
