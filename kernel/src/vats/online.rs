@@ -94,6 +94,6 @@ mod tests {
         assert!(online.stays(VatId(1), 0) && !online.stays(VatId(1), 1));
         assert!(online.stays(VatId(2), 1) && !online.stays(VatId(2), 2));
         online.forget(VatId(3));
-        assert!(online.stays(VatId(1), 1) && !online.stays(VatId(3), 1));
+        assert!(online.stays(VatId(1), 1) && !online.stays(VatId(1), 2));
     }
 }
