@@ -197,7 +197,9 @@ impl Workshop {
         if let Ok(json) = fs::read(&kept) {
             return Ok(json);
         }
-        let fresh = kept.with_extension("new");
+        // Others may bundle the same source at the same time.
+        let folder = tempfile::tempdir_in(&self.cache)?;
+        let fresh = folder.path().join("bundle.json");
         let mut node = Command::new("node");
         node.arg(tools.join("tools/bundle.mjs")).arg(source).arg(&fresh);
         let output = node.output().context("cannot run node: run `make setup`")?;
