@@ -319,8 +319,11 @@ fn one_address_leaves_memory_and_connections_to_others() {
     let answer = first_answer(&mut second);
     assert!(answer.contains(" 503 "), "{answer}");
     let large = json!({"id": 1, "method": "health", "params": {"": "x".repeat(90 * KIB)}});
-    let (status, text) = node.rpc.post(&large.to_string());
-    assert!(status == 200 && text.contains("result"), "{text}");
+    // It may be refused once. Then the connection goes that holds most.
+    poll(|| {
+        let (status, text) = node.rpc.post(&large.to_string());
+        (status == 200 && text.contains("result")).then_some(())
+    });
     // Connections that send nothing close each other, however many come.
     let silent: Vec<_> = (0..30).map(|_| half_open_from(2, node.rpc, "")).collect();
     assert!(metric(node.rpc, "connections") <= 12);

@@ -74,7 +74,10 @@ fn no_input_exceeds_its_bounds() {
 #[test]
 fn work_that_is_not_counted_exceeds_its_bounds() {
     alone(module_path!(), "work_that_is_not_counted_exceeds_its_bounds", || {
-        let free = Scales::without_javascript(|params| params.write_byte_computrons = 0);
+        let free = Scales::without_javascript(|params| {
+            params.write_byte_computrons = 0;
+            params.write_computrons = 0;
+        });
         let name = "wasm: values of 9 MB";
         let input: Input = dearest().into_iter().find(|input| input.name == name).unwrap();
         let found = free.confirm(&input);

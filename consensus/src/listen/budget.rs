@@ -3,9 +3,9 @@
 //! A connection has a little memory of its own, which nobody else can take. So small requests and answers always go. What
 //! is larger comes from the rest, of which one connection and one address have a share only.
 //!
-//! An address may have no more than it leaves free, unless no other one has anything. So each further address that fills
-//! its share leaves some memory to the next one. When that is not enough, the address that has most loses the connection
-//! that holds most.
+//! An address may have no more than it leaves free, unless no other one has anything, or it has one thing only. So each
+//! further address that fills its share leaves some memory to the next one. When that is not enough, the address that has most
+//! loses the connection that holds most.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -199,8 +199,9 @@ impl Share {
         let wanted = of_address.saturating_add(bytes);
         let shared = state.shared.saturating_add(bytes);
         let free = bounds.shared().checked_sub(shared);
-        let is_alone = state.shared == of_address;
-        if free.is_none_or(|free| !is_alone && wanted > free) {
+        // One thing alone may have more here, too.
+        let leaves_room = of_address <= before || state.shared == of_address;
+        if free.is_none_or(|free| !leaves_room && wanted > free) {
             state.make_room(wanted);
             return None;
         }
@@ -352,10 +353,10 @@ mod tests {
         let _held = [small.reserve(150 * KIB), large.reserve(220 * KIB), second.reserve(200 * KIB)]
             .map(Option::unwrap);
         let third = budget.share(address(3));
-        assert!(third.reserve(200 * KIB).is_none());
+        assert!(third.reserve(350 * KIB).is_none());
         assert_eq!([&small, &large, &second, &third].map(is_told), [false, true, false, false]);
         // Until it has left, nobody else is told. Nor is anybody for one that would have more.
-        assert!(third.reserve(200 * KIB).is_none());
+        assert!(third.reserve(350 * KIB).is_none());
         assert!(budget.share(address(4)).reserve(450 * KIB).is_none());
         assert!(![&small, &large, &second, &third].into_iter().any(is_told));
     }

@@ -27,7 +27,7 @@ use crate::{Error, proven::app_hash::app_hash};
 pub const SNAPSHOT_FORMAT: u32 = 1;
 
 /// Length of every chunk but the first and the last, in bytes. Nodes of one chain must use the same.
-pub const CHUNK_BYTES: u32 = 8 << 20;
+pub const CHUNK_BYTES: u32 = 4 << 20;
 
 /// Least length of chunks, in bytes. Each is a transaction of its own.
 const MIN_CHUNK_BYTES: u32 = 1 << 10;
