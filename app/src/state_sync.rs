@@ -1,7 +1,9 @@
 //! ABCI's methods of state sync: what peers of this node ask for, and what this node takes from them.
 
 use capstan_kernel_ports::{Hash, host::VatHost};
-use capstan_store::{ChunkError, Restored, SNAPSHOT_FORMAT, chunk_hash, forget_restoration};
+use capstan_store::{
+    ChunkError, Restored, SNAPSHOT_FORMAT, SnapshotHead, chunk_hash, forget_restoration,
+};
 use tendermint_proto::v0_38::abci::{
     RequestApplySnapshotChunk, RequestLoadSnapshotChunk, RequestOfferSnapshot,
     ResponseApplySnapshotChunk, ResponseListSnapshots, Snapshot,
@@ -156,17 +158,18 @@ impl<H: VatHost> App<H> {
         if offered.restorer.is_some() {
             return Ok(());
         }
-        let Some(writer) = self.snapshots() else { return Ok(()) };
-        let (dir, options) = (&writer.options().store_dir, writer.options().store.clone());
-        let begun = Restorer::begin(dir, options, &request.chunk, offered.app_hash, self.engine());
-        let restorer = begun.map_err(|error| self.refused(error))?;
-        let head = restorer.head();
+        // First of all: a head that is not that of the offer may ask for anything, even for an engine that nobody has.
+        let head = SnapshotHead::decode(&request.chunk)
+            .map_err(|error| self.refused(RestoreError::from(error)))?;
         let is_as_offered = (head.height, head.chunk_count(), &head.about)
             == (offered.height, offered.chunks, &offered.metadata);
         if !is_as_offered {
             return Err(Refused::Snapshot("chunk 0 is not that of the offer".to_owned()));
         }
-        offered.restorer = Some(restorer);
+        let Some(writer) = self.snapshots() else { return Ok(()) };
+        let (dir, options) = (&writer.options().store_dir, writer.options().store.clone());
+        let begun = Restorer::begin(dir, options, &request.chunk, offered.app_hash, self.engine());
+        offered.restorer = Some(begun.map_err(|error| self.refused(error))?);
         Ok(())
     }
 

@@ -289,6 +289,10 @@ fn write(state: &StateView, dir: &Path, go_on: &dyn Fn(u64) -> bool) -> Result<(
 
 fn read_chunk(dir: &Path, index: u32) -> Result<Vec<u8>, SnapshotError> {
     let path = chunk_path(dir, index);
+    // Opening another kind of file may take for ever.
+    if !fs::metadata(&path).map_err(|source| at(&path, source))?.is_file() {
+        return Err(SnapshotError::Damaged { path, problem: "it is no file".to_owned() });
+    }
     let file = File::open(&path).map_err(|source| at(&path, source))?;
     let (mut bytes, most) = (Vec::new(), MAX_CHUNK_BYTES as u64);
     file.take(most + 1).read_to_end(&mut bytes).map_err(|source| at(&path, source))?;

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     error::{Result, inconsistent},
     ids::{Endpoint, KRef},
+    limits::MAX_DELIVERY_BYTES,
     state::{
         clist::{ClistEntry, is_export},
         handle::{decode, encode, get_record},
@@ -82,6 +83,9 @@ impl ArtifactSink for Sink {
     }
 }
 
+/// Length of the longest entry of a transcript, in bytes: a delivery, and its syscalls with their results.
+const MAX_ENTRY_BYTES: usize = 3 * MAX_DELIVERY_BYTES;
+
 /// Checks an artifact against what the state binds, and writes it.
 fn take(wanted: &Wanted, bytes: &[u8], state: &mut dyn WriteLocal) -> Result<()> {
     let wrong = || inconsistent(format!("{} is not what its hash says", wanted.name()));
@@ -110,6 +114,7 @@ fn take(wanted: &Wanted, bytes: &[u8], state: &mut dyn WriteLocal) -> Result<()>
             }
         }
         // The hash of the span is compared after its last entry.
+        Wanted::Entry { .. } if bytes.len() > MAX_ENTRY_BYTES => return Err(wrong()),
         Wanted::Entry { vat, position } => {
             state.set_local(&keys::transcript(*vat, *position), bytes)?
         }

@@ -15,10 +15,7 @@
 //! ```
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use capstan_kernel_ports::{
-    Hash,
-    store::{MAX_KEY_BYTES, MAX_VALUE_BYTES},
-};
+use capstan_kernel_ports::{Hash, store::MAX_KEY_BYTES};
 use sha2::{Digest, Sha256};
 
 use crate::{Error, proven::app_hash::app_hash};
@@ -158,13 +155,21 @@ pub(crate) struct Record<'a> {
 const HEAD_BYTES: usize = 9;
 
 impl<'a> Record<'a> {
-    /// Appends the record. Its lengths fit, since the store accepts no longer keys and values.
-    pub(crate) fn append(&self, stream: &mut Vec<u8>) {
+    /// Appends the record. Fails if it is too long for any reader.
+    pub(crate) fn append(&self, stream: &mut Vec<u8>) -> Result<(), Error> {
+        if self.key.len() > MAX_KEY_BYTES || self.value.len() > longest(self.kind) {
+            return Err(Error::Snapshot(format!(
+                "a record has {} bytes, and a snapshot's at most {}",
+                self.value.len(),
+                longest(self.kind)
+            )));
+        }
         stream.push(self.kind as u8 + 1);
         stream.extend_from_slice(&(self.key.len() as u32).to_le_bytes());
         stream.extend_from_slice(&(self.value.len() as u32).to_le_bytes());
         stream.extend_from_slice(self.key);
         stream.extend_from_slice(self.value);
+        Ok(())
     }
 
     /// Takes the first record off `stream`. Returns `None` if it is not complete yet.
@@ -205,9 +210,13 @@ fn longest(kind: Kind) -> usize {
         Kind::Node | Kind::Inner | Kind::End => 256,
         // A number and a value, which are small in the proven tree.
         Kind::Leaf => MAX_LEAF_BYTES,
-        Kind::Entry | Kind::Artifact => MAX_VALUE_BYTES,
+        Kind::Entry | Kind::Artifact => MAX_RECORD_BYTES,
     }
 }
+
+/// Length of the longest value of an entry or artifact, in bytes. The state of a kernel has no longer ones: a transcript's entry
+/// is bounded by what crosses the kernel in a delivery.
+const MAX_RECORD_BYTES: usize = 256 << 20;
 
 /// Length of the longest record of the proven tree, in bytes.
 const MAX_LEAF_BYTES: usize = 1 << 20;

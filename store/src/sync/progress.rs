@@ -78,23 +78,54 @@ impl Progress {
         let before = if self.partial.is_empty() { self.resume.1 } else { 0 };
         let new = bytes.get(before..).ok_or_else(|| wrong("a chunk is shorter than it was"))?;
         let mut stream = std::mem::take(&mut self.partial);
+        let begun = stream.len();
         stream.extend_from_slice(new);
-        let mut rest = stream.as_slice();
-        while let Some(record) = Record::take(&mut rest)? {
-            self.record(head, &record, building, sink)?;
-        }
-        match rest.len() {
+        let left = match self.records(head, &stream, building, sink) {
+            Ok(left) => left,
+            Err(error) => {
+                stream.truncate(begun);
+                self.partial = stream;
+                return Err(error);
+            }
+        };
+        match left {
             0 => self.resume = (self.next + 1, 0),
             left if left <= new.len() => self.resume = (self.next, bytes.len() - left),
             // The record began in an earlier chunk.
             _ => {}
         }
-        let taken = stream.len() - rest.len();
-        stream.drain(..taken);
+        stream.drain(..stream.len() - left);
         self.partial = stream;
         self.artifacts = sink.position();
         self.next += 1;
         Ok(())
+    }
+
+    /// Returns a copy for the next chunk, which has the beginning of an incomplete record. Such a record may be long, so
+    /// this one has it no more.
+    pub(crate) fn go_on(&mut self) -> Self {
+        let partial = std::mem::take(&mut self.partial);
+        Self { partial, ..self.clone() }
+    }
+
+    /// Takes back what [`Progress::go_on`] gave, after an error.
+    pub(crate) fn take_back(&mut self, other: Self) {
+        self.partial = other.partial;
+    }
+
+    /// Takes all complete records of `stream`. Returns the number of bytes after them.
+    fn records(
+        &mut self,
+        head: &SnapshotHead,
+        stream: &[u8],
+        building: &mut Building<'_>,
+        sink: &mut dyn ArtifactSink,
+    ) -> Result<usize, Error> {
+        let mut rest = stream;
+        while let Some(record) = Record::take(&mut rest)? {
+            self.record(head, &record, building, sink)?;
+        }
+        Ok(rest.len())
     }
 
     /// Returns the position of the sink, empty before the first chunk.
@@ -130,6 +161,10 @@ impl Progress {
         sink: &mut dyn ArtifactSink,
     ) -> Result<(), Error> {
         self.enter(head, record.kind, building, sink)?;
+        let has_key = matches!(record.kind, Kind::Node | Kind::Entry | Kind::Leaf);
+        if !has_key && !record.key.is_empty() {
+            return Err(wrong("it has a key where none belongs"));
+        }
         match record.kind {
             Kind::Node => self.node(head, record, building)?,
             Kind::Entry => self.entry(record, building, sink)?,

@@ -165,7 +165,7 @@ impl Restore {
         if found != expected {
             return Err(ChunkError::Other { index, found, expected });
         }
-        let mut progress = self.progress.clone();
+        let mut progress = self.progress.go_on();
         let position = sink.position();
         let written = self.write(|transaction, head| {
             progress.chunk(head, bytes, &mut Building::open(transaction)?, sink)?;
@@ -177,6 +177,7 @@ impl Restore {
                 Ok(())
             }
             Err(error) => {
+                self.progress.take_back(progress);
                 sink.resume(&position).map_err(artifact_error)?;
                 Err(match error {
                     Error::Snapshot(problem) => ChunkError::Forged { index, problem },

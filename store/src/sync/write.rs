@@ -107,7 +107,7 @@ struct Stream<'a, 'b> {
 
 impl Stream<'_, '_> {
     fn record(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        Record { kind, key, value }.append(&mut self.buffer);
+        Record { kind, key, value }.append(&mut self.buffer)?;
         self.records += 1;
         let (mut sent, length) = (0, self.chunk_bytes.max(1) as usize);
         while self.buffer.len() - sent >= length {
