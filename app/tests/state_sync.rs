@@ -222,7 +222,8 @@ fn a_node_begins_with_a_snapshot_and_goes_on_as_the_others() {
         let create = alice.pay(common::bob().address(), 1000 + round);
         let lookup = alice.send("ro-50", "provision", "[\"another\"]", &[]);
         let tx = alice.tx(vec![create, lookup]);
-        let (mine, theirs) = (chain.block(&[tx.clone()]), other.block(&[tx]));
+        let (mine, theirs) =
+            (chain.block(std::slice::from_ref(&tx)), other.block(std::slice::from_ref(&tx)));
         assert_eq!(mine.app_hash, theirs.app_hash, "round {round}");
         assert_eq!(mine.tx_results, theirs.tx_results);
     }
@@ -351,6 +352,15 @@ fn what_a_node_cannot_use_is_refused_when_it_is_offered() {
     assert_eq!(offer(&app, &offered, b"short"), Offer::Reject);
     let none = RequestOfferSnapshot { snapshot: None, app_hash: app_hash.clone().into() };
     assert_eq!(app.offer_snapshot(none).result, i32::from(Offer::Reject));
+    // A head that names another engine than its offer is not this node's lack, which would end state sync.
+    let all = chunks(&chain.app, &offered);
+    let head = SnapshotHead::decode(&all[0]).unwrap();
+    let head = SnapshotHead { about: engine.as_bytes().to_vec(), ..head }.encode();
+    let forged = Snapshot { hash: chunk_hash(&head).0.to_vec().into(), ..offered.clone() };
+    assert_eq!(offer(&app, &forged, &app_hash), Offer::Accept);
+    let response = apply(&app, 0, &head, "liar");
+    assert_eq!(result(&response), Applied::RejectSnapshot);
+    assert_eq!(response.reject_senders, ["liar"]);
     // A chunk before the first one has no place.
     assert_eq!(offer(&app, &offered, &app_hash), Offer::Accept);
     assert_eq!(result(&apply(&app, 1, b"x", "p")), Applied::RejectSnapshot);
@@ -378,7 +388,7 @@ fn what_an_interrupted_writing_left_is_removed_and_damaged_snapshots_are_not_off
     fs::write(path.join("0"), b"rubbish").unwrap();
     assert!(!app.list_snapshots().snapshots.iter().any(|found| found.height == offered.height));
     // A file that is too long for a chunk is not read into memory.
-    fs::write(path.join("0"), &[]).unwrap();
+    fs::write(path.join("0"), []).unwrap();
     fs::File::options().write(true).open(path.join("1")).unwrap().set_len(1 << 40).unwrap();
     let request = RequestLoadSnapshotChunk { height: offered.height, format: 1, chunk: 1 };
     assert!(app.load_snapshot_chunk(request).chunk.is_empty());

@@ -375,6 +375,16 @@ fn a_lying_head_is_refused() {
             forgeries.push(joined(&[&parts[at..=at], &parts[..at], &parts[at + 1..]].concat()));
         }
     }
+    // A key where none belongs, and a record that announces more than any state has.
+    for kind in 4..=6 {
+        let (at, part) = (first_of(kind), parts[first_of(kind)].1);
+        let with_key = [&[kind], &1u32.to_le_bytes()[..], &part[5..9], b"k", &part[9..]].concat();
+        let (before, after) = (joined(&parts[..at]), joined(&parts[at + 1..]));
+        forgeries.push([before.clone(), with_key, after].concat());
+        let endless =
+            [&[kind], &0u32.to_le_bytes()[..], &(300u32 << 20).to_le_bytes()[..]].concat();
+        forgeries.push([before, endless].concat());
+    }
     for (number, forged) in forgeries.iter().enumerate() {
         let refused = restored(&lying(&honest, forged));
         let is_refused = matches!(

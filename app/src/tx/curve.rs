@@ -22,9 +22,8 @@ pub(super) fn verify(
     if numbers.normalize_s().is_some() {
         return Err(Unverified::HighS);
     }
-    let fixed = signature.try_into().map_err(|_| Unverified::Wrong)?;
     let signature =
-        secp256k1::ecdsa::Signature::from_compact(fixed).map_err(|_| Unverified::Wrong)?;
+        secp256k1::ecdsa::Signature::from_compact(signature).map_err(|_| Unverified::Wrong)?;
     secp256k1::ecdsa::verify(&signature, Message::from_digest(*hash), &point)
         .map_err(|_| Unverified::Wrong)
 }

@@ -26,7 +26,7 @@ pub(crate) struct Engine {
 
 enum Running {
     Solo { _solo: Solo },
-    Comet { _comet: CometNode },
+    Comet { _comet: Box<CometNode> },
 }
 
 /// Solo consensus and CometBFT, in this order.
@@ -136,7 +136,7 @@ fn cometbft(home: tempfile::TempDir, files: CometHome) -> Engine {
     };
     let comet = CometNode::start(TestApp::open(home.path()), config).unwrap();
     poll(|| std::net::TcpStream::connect(rpc).ok());
-    Engine { rpc: Rpc(rpc), _running: Running::Comet { _comet: comet }, _home: home }
+    Engine { rpc: Rpc(rpc), _running: Running::Comet { _comet: Box::new(comet) }, _home: home }
 }
 
 /// Addresses on which nothing listens. They are both held until the second is found.
