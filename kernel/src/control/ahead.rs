@@ -30,6 +30,9 @@ use crate::{
 /// Events that are looked at, for each delivery that may be under way.
 const LOOK_AHEAD: usize = 2;
 
+/// Events that may be handed over from which handing them over gains time.
+const LEAST_WAITING: usize = 4;
+
 /// The most cranks without a look at the queue, while nothing in it is worth running ahead.
 const MAX_PAUSE: u32 = 32;
 
@@ -172,6 +175,11 @@ impl<H: VatHost> Look<'_, H> {
     fn hand_over(&mut self, over: &mut dyn Overlay, outlook: &mut Outlook) -> bool {
         let (mut busy, mut newcomers) = (BTreeSet::new(), 0);
         let mut found = self.online.ahead.under_way() > 0;
+        // With fewer the kernel would soon wait for a thread, which takes longer than to run the delivery here.
+        let waiting = outlook.events.iter().skip(1).filter(|event| event.event.is_some()).count();
+        if !self.plan.is_reckless && waiting < LEAST_WAITING {
+            return found;
+        }
         for (number, event) in outlook.events.iter_mut().enumerate() {
             if self.online.ahead.under_way() >= self.plan.capacity {
                 break;
