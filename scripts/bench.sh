@@ -20,6 +20,8 @@ section "vats on two threads"
 "$CARGO_TARGET_DIR/debug/capstan-bench" parallel
 section "a thousand vats"
 "$CARGO_TARGET_DIR/debug/capstan-bench" fleet
+section "growth"
+"$CARGO_TARGET_DIR/debug/capstan-bench" growth
 section "starting a node"
 scripts/bench-start.sh "$CARGO_TARGET_DIR/debug/capstan"
 section "vat host"
