@@ -49,7 +49,7 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_snapshots_total`, `capstan_snapshots_loaded_total` | heaps of vats that were stored and loaded |
 /// | `capstan_state_snapshots_total`, `capstan_state_snapshots_skipped_total` | snapshots of the state that were written, and that were due and not written |
 /// | `capstan_state_snapshot_height`, `capstan_state_snapshot_bytes` | the last of them |
-/// | `capstan_state_snapshot_seconds` | how long writing them took, beside blocks |
+/// | `capstan_state_snapshot_seconds` | seconds that writing one took, while blocks went on |
 /// | `capstan_artifact_cache_bytes`, `capstan_idle_code_bytes` | compiled modules on disk, and in memory without a vat |
 /// | `capstan_trace_bytes` | traces of blocks on disk |
 /// | `capstan_queries_total` | queries answered, through any JSON-RPC |

@@ -40,7 +40,7 @@ impl StateSnapshots {
         registry.register("state_snapshot_bytes", "Bytes of the last snapshot", bytes.clone());
         registry.register(
             "state_snapshot_seconds",
-            "How long writing a snapshot took, beside blocks",
+            "Seconds that writing a snapshot took, while blocks went on",
             seconds.clone(),
         );
         metrics

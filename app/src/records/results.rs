@@ -92,7 +92,7 @@ pub(crate) fn add(
 }
 
 /// Records that a promise of a remote was settled. Returns the [`Event`] of the message that it answers, and those of the
-/// vats that the answer brings. There are none if no message is recorded for the promise.
+/// vats of which the answer has an object. There are none if no message is recorded for the promise.
 pub(crate) fn settle(
     state: &mut dyn Overlay,
     remote: RemoteId,

@@ -1,4 +1,4 @@
-//! What a snapshot says of itself, besides what the store needs.
+//! The metadata of a snapshot that the application checks: the chain, its version, and the engines that vats need.
 
 use std::collections::BTreeMap;
 

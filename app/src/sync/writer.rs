@@ -24,7 +24,7 @@ pub(crate) struct SnapshotWriter {
     worker: Mutex<Option<Worker>>,
 }
 
-/// What the thread tells.
+/// The state that the writing thread shares with the application.
 #[derive(Debug)]
 struct Written {
     snapshots: Snapshots,

@@ -11,7 +11,7 @@ mod vats;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::cpu_time;
@@ -49,6 +49,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         if only.is_some_and(|only| only != name) {
             continue;
         }
+        ensure!(largest >= smallest, "--{name} {largest}: must be at least {smallest}");
         let sizes: Vec<u64> = std::iter::successors(Some(smallest), |size| size.checked_mul(10))
             .take_while(|size| *size <= largest)
             .collect();
