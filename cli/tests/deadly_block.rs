@@ -197,8 +197,12 @@ impl Node {
         Deadline::after(PATIENCE).poll(&format!("block {height}"), reached).unwrap();
     }
 
-    fn send(&self, tx: Vec<u8>) {
-        self.client().broadcast_sync(&SignedTx::from_bytes(tx)).unwrap();
+    /// Sends a transaction whose block may end the node before it answers.
+    fn send_deadly(&self, tx: Vec<u8>) {
+        match self.client().broadcast_sync(&SignedTx::from_bytes(tx)) {
+            Ok(_) | Err(ClientError::Unreachable { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Sends a transaction and waits until it is in a block; the height.
@@ -314,7 +318,7 @@ fn a_block_that_ends_the_process_is_named_and_what_is_deadly_is_taken_out() {
         node.send_and_wait(alice.tx(first));
         let deadly = alice.calls(&[method]);
         let deadly = alice.tx(deadly);
-        node.send(deadly.clone());
+        node.send_deadly(deadly.clone());
         let ended = |process: Process| {
             let status = process.ended();
             assert!(status.signal().is_some_and(|signal| signals.contains(&signal)), "{status}");
@@ -371,7 +375,7 @@ fn four_validators_die_at_a_block_and_go_on_by_the_command_that_each_prints() {
     {
         let deadly = alice.calls(&[method]);
         let deadly = alice.tx(deadly);
-        nodes[0].send(deadly.clone());
+        nodes[0].send_deadly(deadly.clone());
         let died = |process: Process| assert_eq!(process.ended().signal(), Some(6));
         running.drain(..).for_each(died);
         // CometBFT hands the block to each of them again.
