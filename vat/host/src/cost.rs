@@ -12,7 +12,7 @@ use wasmer::sys::wasmparser::Operator;
 
 /// Version of the prices and of the instrumentation, which is part of every cache key. It changes
 /// whenever they do.
-pub const VERSION: u32 = 14;
+pub const VERSION: u32 = 15;
 
 /// Number of points in one computron.
 pub const POINTS_PER_COMPUTRON: u64 = 100;
@@ -26,7 +26,7 @@ pub const PAGE_POINTS: u64 = 150_000;
 
 /// Points for each page of 64 KiB that a module from a user starts with or adds by `memory.grow`. The
 /// system provides its parts when they are written to for the first time.
-pub const USER_PAGE_POINTS: u64 = 150_000;
+pub const USER_PAGE_POINTS: u64 = 190_000;
 
 /// Points for `memory.grow` in a module from a user, besides its pages.
 pub const GROW_POINTS: u64 = 300;
@@ -36,7 +36,7 @@ pub const BULK_POINTS: u64 = 200;
 
 /// Points for a `memory.fill` of no bytes in a module from a user, besides those of any. It takes processors longer than one of some
 /// bytes.
-pub const EMPTY_FILL_POINTS: u64 = 500;
+pub const EMPTY_FILL_POINTS: u64 = 1_300;
 
 /// Points for each subnormal operand or result of a multiplication, division, square root or conversion of floats in a module
 /// from a user. Processors take a detour for them.
@@ -146,10 +146,10 @@ impl Prices {
     pub(crate) fn user(memory_pages: u32, code_bytes: u64) -> Self {
         let access = access_points(memory_pages);
         let (branch, call, jump) = match code_bytes {
-            bytes if bytes <= SMALL_CODE_BYTES => (14, 48, 118),
-            bytes if bytes <= MEDIUM_CODE_BYTES => (16, 200, 160),
-            bytes if bytes <= LARGE_CODE_BYTES => (40, 400, 310),
-            _ => (60, 560, 620),
+            bytes if bytes <= SMALL_CODE_BYTES => (18, 48, 118),
+            bytes if bytes <= MEDIUM_CODE_BYTES => (20, 300, 160),
+            bytes if bytes <= LARGE_CODE_BYTES => (50, 460, 310),
+            _ => (76, 560, 620),
         };
         Self::User(UserPrices { access, branch, call, jump })
     }
@@ -191,7 +191,7 @@ impl Prices {
 /// processor's core, in one that cores share, or in main memory.
 pub fn access_points(max_pages: u32) -> u64 {
     match max_pages {
-        0..=16 => 40,
+        0..=16 => 56,
         17..=32 => 450,
         33..=64 => 700,
         65..=256 => 1_250,
@@ -208,7 +208,7 @@ impl UserPrices {
             Operator::BrTable { .. } => self.jump,
             Operator::BrIf { .. } | Operator::If { .. } => self.branch,
             Operator::MemoryGrow { .. } => GROW_POINTS,
-            Operator::MemorySize { .. } => 30,
+            Operator::MemorySize { .. } => 38,
             Operator::MemoryFill { .. } => BULK_POINTS + self.access,
             Operator::MemoryCopy { .. } | Operator::MemoryInit { .. } => {
                 BULK_POINTS + 2 * self.access
@@ -288,18 +288,20 @@ fn integer_points(operator: &Operator<'_>) -> Option<u64> {
     Some(match operator {
         O::I32DivS | O::I32DivU | O::I32RemS | O::I32RemU => 32,
         O::I64DivS | O::I64DivU | O::I64RemS | O::I64RemU => 44,
-        O::I32Mul | O::I64Mul => 6,
+        O::I32Add | O::I32Sub | O::I32And | O::I32Or | O::I32Xor => 2,
+        O::I64Add | O::I64Sub | O::I64And | O::I64Or | O::I64Xor => 2,
+        O::I32Mul | O::I64Mul => 7,
         O::I32Clz | O::I32Ctz | O::I32Popcnt | O::I64Clz | O::I64Ctz | O::I64Popcnt => 6,
         O::I32Shl | O::I32ShrS | O::I32ShrU | O::I32Rotl | O::I32Rotr => 3,
         O::I64Shl | O::I64ShrS | O::I64ShrU | O::I64Rotl | O::I64Rotr => 3,
-        O::I32Eqz | O::I32Eq | O::I32Ne | O::I64Eqz | O::I64Eq | O::I64Ne => 6,
-        O::I32LtS | O::I32LtU | O::I32GtS | O::I32GtU => 6,
-        O::I32LeS | O::I32LeU | O::I32GeS | O::I32GeU => 6,
-        O::I64LtS | O::I64LtU | O::I64GtS | O::I64GtU => 6,
-        O::I64LeS | O::I64LeU | O::I64GeS | O::I64GeU => 6,
+        O::I32Eqz | O::I32Eq | O::I32Ne | O::I64Eqz | O::I64Eq | O::I64Ne => 8,
+        O::I32LtS | O::I32LtU | O::I32GtS | O::I32GtU => 8,
+        O::I32LeS | O::I32LeU | O::I32GeS | O::I32GeU => 8,
+        O::I64LtS | O::I64LtU | O::I64GtS | O::I64GtU => 8,
+        O::I64LeS | O::I64LeU | O::I64GeS | O::I64GeU => 8,
         O::I32WrapI64 | O::I64ExtendI32S | O::I64ExtendI32U => 2,
-        O::I32Extend8S | O::I32Extend16S => 2,
-        O::I64Extend8S | O::I64Extend16S | O::I64Extend32S => 2,
+        O::I32Extend8S | O::I32Extend16S => 3,
+        O::I64Extend8S | O::I64Extend16S | O::I64Extend32S => 3,
         O::Select => 2,
         _ => return None,
     })
@@ -310,25 +312,25 @@ fn float_points(operator: &Operator<'_>) -> Option<u64> {
     use Operator as O;
     Some(match operator {
         O::F32Add | O::F32Sub | O::F64Add | O::F64Sub => 11,
-        O::F32Mul | O::F64Mul => 48,
-        O::F32Div | O::F64Div => 72,
-        O::F32Sqrt | O::F64Sqrt => 66,
+        O::F32Mul | O::F64Mul => 86,
+        O::F32Div | O::F64Div => 112,
+        O::F32Sqrt | O::F64Sqrt => 124,
         O::F32Min | O::F32Max | O::F64Min | O::F64Max => 28,
         O::F32Ceil | O::F32Floor | O::F32Trunc | O::F32Nearest => 18,
         O::F64Ceil | O::F64Floor | O::F64Trunc | O::F64Nearest => 18,
-        O::F32Neg | O::F32Abs | O::F64Neg | O::F64Abs => 20,
-        O::F32Copysign | O::F64Copysign => 14,
-        O::F64PromoteF32 | O::F32DemoteF64 => 70,
-        O::F32Eq | O::F32Ne | O::F32Lt | O::F32Gt | O::F32Le | O::F32Ge => 14,
-        O::F64Eq | O::F64Ne | O::F64Lt | O::F64Gt | O::F64Le | O::F64Ge => 14,
-        O::I32ReinterpretF32 | O::I64ReinterpretF64 => 4,
-        O::F32ReinterpretI32 | O::F64ReinterpretI64 => 4,
-        O::I32TruncF32S | O::I32TruncF32U | O::I32TruncF64S | O::I32TruncF64U => 30,
-        O::I64TruncF32S | O::I64TruncF32U | O::I64TruncF64S | O::I64TruncF64U => 30,
-        O::I32TruncSatF32S | O::I32TruncSatF32U | O::I32TruncSatF64S | O::I32TruncSatF64U => 30,
-        O::I64TruncSatF32S | O::I64TruncSatF32U | O::I64TruncSatF64S | O::I64TruncSatF64U => 30,
-        O::F32ConvertI32S | O::F32ConvertI32U | O::F32ConvertI64S | O::F32ConvertI64U => 20,
-        O::F64ConvertI32S | O::F64ConvertI32U | O::F64ConvertI64S | O::F64ConvertI64U => 20,
+        O::F32Neg | O::F32Abs | O::F64Neg | O::F64Abs => 54,
+        O::F32Copysign | O::F64Copysign => 28,
+        O::F64PromoteF32 | O::F32DemoteF64 => 130,
+        O::F32Eq | O::F32Ne | O::F32Lt | O::F32Gt | O::F32Le | O::F32Ge => 17,
+        O::F64Eq | O::F64Ne | O::F64Lt | O::F64Gt | O::F64Le | O::F64Ge => 17,
+        O::I32ReinterpretF32 | O::I64ReinterpretF64 => 12,
+        O::F32ReinterpretI32 | O::F64ReinterpretI64 => 12,
+        O::I32TruncF32S | O::I32TruncF32U | O::I32TruncF64S | O::I32TruncF64U => 50,
+        O::I64TruncF32S | O::I64TruncF32U | O::I64TruncF64S | O::I64TruncF64U => 50,
+        O::I32TruncSatF32S | O::I32TruncSatF32U | O::I32TruncSatF64S | O::I32TruncSatF64U => 50,
+        O::I64TruncSatF32S | O::I64TruncSatF32U | O::I64TruncSatF64S | O::I64TruncSatF64U => 50,
+        O::F32ConvertI32S | O::F32ConvertI32U | O::F32ConvertI64S | O::F32ConvertI64U => 36,
+        O::F64ConvertI32S | O::F64ConvertI32U | O::F64ConvertI64S | O::F64ConvertI64U => 36,
         _ => return None,
     })
 }
@@ -377,4 +379,59 @@ pub fn frame_bytes(locals: u32, operands: u32) -> u32 {
 /// Converts points to computrons, rounding up.
 pub(crate) fn computrons(points: u64) -> u64 {
     points.div_ceil(POINTS_PER_COMPUTRON)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/design/vat-host.md");
+
+    fn of(size: u64, price: impl Fn(&UserPrices) -> u64) -> u64 {
+        match Prices::user(1, size) {
+            Prices::User(prices) => price(&prices),
+            Prices::Engine => unreachable!("prices of a module from a user"),
+        }
+    }
+
+    fn listed(prices: impl Iterator<Item = u64>) -> String {
+        let separated = |price: u64| match price {
+            0..1_000 => price.to_string(),
+            _ => format!("{},{:03}", price / 1_000, price % 1_000),
+        };
+        prices.map(separated).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn the_page_on_the_vat_host_names_the_prices() {
+        use Operator as O;
+        let sizes = [SMALL_CODE_BYTES, MEDIUM_CODE_BYTES, LARGE_CODE_BYTES, LARGE_CODE_BYTES + 1];
+        let by_size =
+            |price: fn(&UserPrices) -> u64| listed(sizes.map(|s| of(s, price)).into_iter());
+        let memories = [16, 32, 64, 256, 1_024, 1_025];
+        let points = |operators: &[O<'_>]| {
+            listed(operators.iter().map(|operator| Prices::user(1, 1).points(operator)))
+        };
+        for row in [
+            format!("| 40 | {} |", by_size(|prices| prices.call)),
+            format!("| 1 | {} |", by_size(|prices| prices.branch)),
+            format!("| 1 and 0 | {} |", by_size(|prices| prices.jump)),
+            format!("| 1 | {} |", listed(memories.map(access_points).into_iter())),
+            format!("integers | 1 | {} |", points(&[O::I64Mul, O::I64Shl, O::I64LtS])),
+            format!("64 bits | 1 | {} |", points(&[O::I32DivS, O::I64DivS])),
+            format!("| {} |", points(&[O::F64Add, O::F64Mul, O::F64Div, O::F64Sqrt])),
+            format!("| 1 | {} |", points(&[O::F64Neg, O::F64Copysign])),
+            format!(
+                "| 1 | {}; {} |",
+                points(&[O::F32DemoteF64, O::I64TruncF64S, O::F64ConvertI64S]),
+                points(&[O::I64ReinterpretF64])
+            ),
+            format!("integers | 1 | {} |", points(&[O::I64Add])),
+            format!("floats | 0 | {SUBNORMAL_POINTS} |"),
+            format!("| {} and {} |", GROW_POINTS, listed([USER_PAGE_POINTS].into_iter())),
+            format!("besides | 0 | {} |", listed([EMPTY_FILL_POINTS].into_iter())),
+        ] {
+            assert!(PAGE.contains(&row), "docs/design/vat-host.md has no `{row}`");
+        }
+    }
 }
