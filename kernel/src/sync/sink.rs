@@ -12,7 +12,6 @@ use sha2::{Digest, Sha256};
 use crate::{
     error::{Result, inconsistent},
     ids::{Endpoint, KRef},
-    limits::MAX_DELIVERY_BYTES,
     state::{
         clist::{ClistEntry, is_export},
         handle::{decode, encode, get_record},
@@ -21,7 +20,7 @@ use crate::{
     },
     sync::{
         artifact_error,
-        cursor::{Cursor, Wanted},
+        cursor::{Cursor, Wanted, checked_entry, last_entry},
     },
     vats::heap,
 };
@@ -83,9 +82,6 @@ impl ArtifactSink for Sink {
     }
 }
 
-/// Length of the longest entry of a transcript, in bytes: a delivery, and its syscalls with their results.
-const MAX_ENTRY_BYTES: usize = 3 * MAX_DELIVERY_BYTES;
-
 /// Checks an artifact against what the state binds, and writes it.
 fn take(wanted: &Wanted, bytes: &[u8], state: &mut dyn WriteLocal) -> Result<()> {
     let wrong = || inconsistent(format!("{} is not what its hash says", wanted.name()));
@@ -113,10 +109,9 @@ fn take(wanted: &Wanted, bytes: &[u8], state: &mut dyn WriteLocal) -> Result<()>
                 state.set_local(&key, &encode(&count.saturating_add(1))?)?;
             }
         }
-        // The hash of the span is compared after its last entry.
-        Wanted::Entry { .. } if bytes.len() > MAX_ENTRY_BYTES => return Err(wrong()),
-        Wanted::Entry { vat, position } => {
-            state.set_local(&keys::transcript(*vat, *position), bytes)?
+        Wanted::Entry { vat, span } => {
+            let (_, entry) = checked_entry(*vat, span, bytes)?;
+            state.set_local(&keys::transcript(*vat, last_entry(span)), entry)?
         }
         Wanted::Page(hash) => {
             if heap::page_hash(bytes) != *hash {
