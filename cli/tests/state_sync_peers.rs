@@ -140,7 +140,7 @@ fn a_node_with_a_state_ends(network: &Network) {
     network.restart(NEWCOMER);
     wait_for("the node's end", || {
         let status: Value = network.run(&["status"]).json();
-        status["nodes"][NEWCOMER]["state"]["ended"] == "exit code 1"
+        status["nodes"][NEWCOMER]["state"] == "ended: exit code 1"
     });
     let log = network.own_log(NEWCOMER);
     for part in ["has the state of height", "remove the directory state", "State sync failed"] {

@@ -52,7 +52,9 @@ impl StagedTx {
     /// [`ClientError::Tx`], which says what they must be.
     pub fn check_fee(&self) -> Result<(), ClientError> {
         let Some(fee) = &self.auth.fee else {
-            return Err(fault("the transaction has no fee; auth_info.fee is needed, with its gas_limit"));
+            return Err(fault(
+                "the transaction has no fee; auth_info.fee is needed, with its gas_limit",
+            ));
         };
         if fee.gas_limit == 0 {
             return Err(fault("the gas limit is 0, with which no transaction is executed"));

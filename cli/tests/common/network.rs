@@ -77,9 +77,8 @@ impl Network {
     /// Waits until the log of a node's CometBFT has a line with all these parts, from the byte `since` on.
     pub fn said(&self, node: usize, since: u64, parts: &[&str]) -> String {
         let what = format!("a line with {parts:?} in the log of node{node}'s cometbft");
-        let found = Deadline::after(PATIENCE).poll(&what, || {
-            Ok::<_, ClientError>(self.line(node, since, parts))
-        });
+        let found = Deadline::after(PATIENCE)
+            .poll(&what, || Ok::<_, ClientError>(self.line(node, since, parts)));
         found.unwrap_or_else(|error| panic!("{error}: {}", self.run(&["status"]).stdout))
     }
 

@@ -82,8 +82,8 @@ fn decoded<Q: Message + Default>(request: &[u8]) -> Result<Q, Status> {
 mod tests {
     use std::sync::Arc;
 
-    use cosmrs::proto::cosmos::tx::v1beta1::{GetTxsEventRequest, GetTxsEventResponse};
     use axum::http::HeaderMap;
+    use cosmrs::proto::cosmos::tx::v1beta1::{GetTxsEventRequest, GetTxsEventResponse};
     use serde_json::{Value, json};
 
     use super::*;
@@ -98,7 +98,8 @@ mod tests {
                 Ok(answer.clone())
             }),
         };
-        let request = GetTxsEventRequest { query: "tx.height > 3".to_owned(), ..Default::default() };
+        let request =
+            GetTxsEventRequest { query: "tx.height > 3".to_owned(), ..Default::default() };
         let reply = call(&node, SEARCH, &request.encode_to_vec()).unwrap().unwrap();
         GetTxsEventResponse::decode(reply.value.as_slice()).unwrap();
         let mut headers = HeaderMap::new();

@@ -125,9 +125,11 @@ fn state_sync_is_written_in_its_place_and_all_else_stays() {
     // What follows the section, comments, and a comment that names it.
     let text = "# not [state_sync]\n[state_sync]\n# how often\ninterval = 5 # blocks\n\n# the log\n[log]\nlevel = \"debug\"\n";
     let changed = written(text);
-    for kept in
-        ["# not [state_sync]\n", "# how often\ninterval = 7 # blocks\n", "# the log\n[log]\nlevel ="]
-    {
+    for kept in [
+        "# not [state_sync]\n",
+        "# how often\ninterval = 7 # blocks\n",
+        "# the log\n[log]\nlevel =",
+    ] {
         assert!(changed.contains(kept), "{kept}: {changed}");
     }
     assert_eq!(Config::load(home.path()).unwrap().log.level, "debug");

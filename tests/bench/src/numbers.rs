@@ -44,8 +44,7 @@ fn parse<const N: usize>(
             bail!("unknown argument {argument}: capstan-bench {command} {usage}[--json]");
         };
         let value = rest.next().with_context(|| format!("{argument} needs a number"))?;
-        numbers[at] =
-            value.parse().with_context(|| format!("{argument} {value}: not a number"))?;
+        numbers[at] = value.parse().with_context(|| format!("{argument} {value}: not a number"))?;
     }
     Ok((numbers, as_json))
 }
@@ -61,7 +60,10 @@ mod tests {
         assert_eq!(read(&[]).unwrap(), ([5, 7], false));
         assert_eq!(read(&["--kib", "1", "--json", "--vats", "2"]).unwrap(), ([2, 1], true));
         for (arguments, part) in [
-            (&["--vat", "1"][..], "unknown argument --vat: capstan-bench sync [--vats N] [--kib N]"),
+            (
+                &["--vat", "1"][..],
+                "unknown argument --vat: capstan-bench sync [--vats N] [--kib N]",
+            ),
             (&["--vats"], "--vats needs a number"),
             (&["--vats", "-1"], "--vats -1: not a number"),
         ] {
