@@ -10,9 +10,9 @@ kib=${3:-1024}
 work=$(mktemp -d)
 net() { "$capstan" localnet --home "$work/net" "$@"; }
 trap 'net down >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
-rpc() { curl -sf --max-time 5 "http://$1/status" || true; }
+rpc() { curl -sf --max-time 5 "$1/status" || true; }
 # A number of CometBFT's status, which has no other of that name.
-number() { sed -n "s/.*\"$1\":\"\([0-9]*\)\".*/\1/p" | head -1; }
+number() { sed -n "s/.*\"$1\": *\"\([0-9]*\)\".*/\1/p" | head -1; }
 now() { date +%s.%N; }
 row() { printf '%-64s %10s\n' "$1" "$2"; }
 
@@ -48,8 +48,8 @@ began=$(now)
 net add-node --state-sync --json >"$work/status"
 second=$(grep -o '"rpc":"[^"]*"' "$work/status" | tail -1 | cut -d'"' -f4)
 log=$work/net/nodes/node1/comet/cometbft.log
-while ! rpc "$second" | grep -q '"catching_up":false'; do
-    if net status --json | grep -q '"ended"'; then
+while ! rpc "$second" | grep -q '"catching_up": *false'; do
+    if net status --json | grep -q '"ended: '; then
         tail -5 "$work/net/nodes/node1/node.log" >&2
         exit 1
     fi

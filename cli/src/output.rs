@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use capstan_abi::BundleKind;
 use capstan_files::{one_line, printable, printable_json};
-use comfy_table::{ContentArrangement, Table};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{ContentArrangement, Table};
 use rustyline::history::MemHistory;
 use rustyline::{Config, Editor};
 use serde_json::{Map, Value, json};

@@ -117,8 +117,8 @@ fn a_transaction_is_written_signed_and_sent() {
         ("amount", coin("u cap!", "1"), "its denom is \"u cap!\""),
         ("amount", two, "it has 2 amounts"),
         ("gas_limit", json!("0"), "the gas limit is 0"),
-        ("gas_limit", json!("18446744073709551616"), "gas_limit"),
-        ("gas_limit", json!("-1"), "gas_limit"),
+        ("gas_limit", json!("18446744073709551616"), "gas_limit is \"18446744073709551616\""),
+        ("gas_limit", json!("-1"), "gas_limit is \"-1\""),
     ] {
         let mut other = tx.clone();
         other["auth_info"]["fee"][field] = value;
