@@ -20,12 +20,19 @@ row() { printf '%-64s %10s\n' "$1" "$2"; }
 for vat in hoards hoard; do
     "$capstan" bundle "tests/bench/vats/vat-$vat.js" -o "$work/$vat.json" --json >/dev/null
 done
-{
-    printf '{"name":"hoards","config":{"bootstrap":"hoards","vats":{"hoards":{"bundle":"hoards.json","parameters":{"bytes":%d}}' $((kib << 10))
-    for number in $(seq "$vats"); do printf ',"hoard%d":{"bundle":"hoard.json"}' "$number"; done
-    printf '}}}'
-} >"$work/subcluster.json"
-"$capstan" init --home "$work/genesis" --system-subcluster "$work/subcluster.json" --validator --json >/dev/null
+# A subcluster has at most 32 of them.
+subclusters=()
+for first in $(seq 1 30 "$vats"); do
+    last=$((first + 29 < vats ? first + 29 : vats))
+    {
+        printf '{"name":"hoards%d","config":{"bootstrap":"hoards","vats":{"hoards":{"bundle":"hoards.json",' "$first"
+        printf '"parameters":{"bytes":%d,"first":%d}}' $((kib << 10)) "$first"
+        for number in $(seq "$first" "$last"); do printf ',"hoard%d":{"bundle":"hoard.json"}' "$number"; done
+        printf '}}}'
+    } >"$work/subcluster$first.json"
+    subclusters+=(--system-subcluster "$work/subcluster$first.json")
+done
+"$capstan" init --home "$work/genesis" "${subclusters[@]}" --validator --json >/dev/null
 net up --validators 1 --genesis "$work/genesis/genesis.json" --snapshot-interval 1000000 --detach --json >/dev/null
 first=$(net status --json | grep -o '"rpc":"[^"]*"' | head -1 | cut -d'"' -f4)
 
