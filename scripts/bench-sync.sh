@@ -36,12 +36,12 @@ done
 net up --validators 1 --genesis "$work/genesis/genesis.json" --snapshot-interval 1000000 --detach --json >/dev/null
 first=$(net status --json | grep -o '"rpc":"[^"]*"' | head -1 | cut -d'"' -f4)
 
-# The blocks follow each other until all vats are full: an idle chain waits for ten seconds.
-height=0
-while sleep 4; do
-    next=$(rpc "$first" | number latest_block_height)
-    [ "${next:-0}" -le $((height + 1)) ] && [ "$height" -gt 0 ] && break
-    height=${next:-0}
+# Blocks go on until all vats are full.
+export CAPSTAN_NODE=$first
+queues=
+while [[ $queues != *[{,]run_queue_length:0[,}]* || $queues != *acceptance_queue_length:0[,}]* ]]; do
+    sleep 1
+    queues=$("$capstan" query kernel --json | tr -d '" ')
 done
 net down --json >/dev/null
 "$capstan" snapshot create --home "$work/net/nodes/node0" --json >"$work/snapshot"

@@ -8,6 +8,7 @@ use std::fs;
 
 use capstan_client::{ClientError, CreateVat, Deadline};
 use capstan_tests::example;
+use common::Place;
 use common::network::{Network, PATIENCE, wipe};
 use serde_json::Value;
 
@@ -15,9 +16,18 @@ use serde_json::Value;
 const PEER: usize = 1;
 const NEWCOMER: usize = 4;
 
-/// Makes a network of four validators with snapshots, and a fifth node.
+/// Makes a network of four validators with snapshots, and a fifth node. Evidence is accepted for a few blocks.
 fn network() -> Network {
-    let mut network = Network::up("4", "8");
+    let place = Place::new();
+    let (home, genesis) = (place.path().join("genesis"), place.path().join("genesis/genesis.json"));
+    let init = ["init", "--home", home.to_str().unwrap(), "--validator", "--timer"];
+    assert_eq!(place.run(&init).code, 0);
+    let mut document: Value = serde_json::from_slice(&fs::read(&genesis).unwrap()).unwrap();
+    document["consensus_params"]["evidence"]["max_age_num_blocks"] = "4".into();
+    fs::write(&genesis, document.to_string()).unwrap();
+    let up = ["up", "--validators", "4", "--snapshot-interval", "8"];
+    let genesis = ["--genesis", genesis.to_str().unwrap()];
+    let mut network = Network::up_in(place, &[&up[..], &genesis].concat());
     let bundle = example("counter");
     let alice = network.wallet(0).with_timeout(PATIENCE);
     alice.install_bundle(&bundle).unwrap();
@@ -28,8 +38,16 @@ fn network() -> Network {
         // The snapshot that the newcomer chooses must not go away.
         edit(&network, node, "config.toml", "keep = ", "keep = 500");
     }
+    edit(&network, 0, "config.toml", "prune_blocks = ", "prune_blocks = true");
+    edit(&network, 0, "config.toml", "retain_heights = ", "retain_heights = 3");
+    let heights = fs::read_dir(network.home(0).join("snapshots")).unwrap();
+    let heights = heights.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let oldest: u64 = heights.filter_map(|name| name.parse().ok()).min().unwrap_or(8);
     network.took(&["up", "--detach"]);
     network.reached(0, 18);
+    // CometBFT keeps the blocks from the oldest snapshot on, and no others.
+    wait_for("blocks before the oldest snapshot to go", || network.reached(0, 18) == oldest);
+    assert_eq!(network.reached(2, 18), 1, "it keeps all where it is not told to remove any");
     network.took(&["add-node", "--state-sync"]);
     network
 }

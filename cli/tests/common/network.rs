@@ -22,11 +22,16 @@ pub struct Network {
 
 impl Network {
     pub fn up(validators: &str, interval: &str) -> Self {
-        let mut network = Self { place: Place::new(), rpc: Vec::new() };
         // With a timer there is a block a second. A node that joins may refuse transactions that came a block too early,
         // and would otherwise wait for others.
         let up = ["up", "--validators", validators, "--snapshot-interval", interval, "--timer"];
-        network.took(&[&up[..], &["--detach"]].concat());
+        Self::up_in(Place::new(), &up)
+    }
+
+    /// Makes a network in a place that has its genesis document.
+    pub fn up_in(place: Place, up: &[&str]) -> Self {
+        let mut network = Self { place, rpc: Vec::new() };
+        network.took(&[up, &["--detach"]].concat());
         network
     }
 
