@@ -12,8 +12,8 @@ pub enum OptionError {
     #[error(transparent)]
     Defaults(#[from] toml::ser::Error),
     /// The file cannot be changed, since it is not TOML.
-    #[error(transparent)]
-    Document(#[from] toml_edit::TomlError),
+    #[error("the file cannot be changed: {0}")]
+    Document(String),
     /// There is no such section.
     #[error("there is no section [{name}]; did you mean [{nearest}]?")]
     Section {
@@ -90,10 +90,11 @@ pub(super) fn with_section(
     options: &impl serde::Serialize,
 ) -> Result<String, OptionError> {
     parse(text)?;
-    let mut document: toml_edit::DocumentMut = text.parse()?;
+    let wrong = |error: toml_edit::TomlError| OptionError::Document(error.to_string());
+    let mut document: toml_edit::DocumentMut = text.parse().map_err(wrong)?;
     let section = document.entry(name).or_insert(toml_edit::Item::Table(Default::default()));
     for (option, value) in toml::Table::try_from(options)? {
-        let mut value: toml_edit::Value = value.to_string().parse()?;
+        let mut value: toml_edit::Value = value.to_string().parse().map_err(wrong)?;
         if let Some(old) = section.get(&option).and_then(toml_edit::Item::as_value) {
             // The comment behind it.
             *value.decor_mut() = old.decor().clone();
