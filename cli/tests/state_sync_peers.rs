@@ -40,11 +40,11 @@ fn network() -> Network {
     }
     edit(&network, 0, "config.toml", "prune_blocks = ", "prune_blocks = true");
     edit(&network, 0, "config.toml", "retain_heights = ", "retain_heights = 3");
-    let heights = fs::read_dir(network.home(0).join("snapshots")).unwrap();
-    let heights = heights.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let oldest: u64 = heights.filter_map(|name| name.parse().ok()).min().unwrap_or(8);
     network.took(&["up", "--detach"]);
     network.reached(0, 18);
+    let heights = fs::read_dir(network.home(0).join("snapshots")).unwrap();
+    let heights = heights.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let oldest: u64 = heights.filter_map(|name| name.parse().ok()).min().unwrap();
     // CometBFT keeps the blocks from the oldest snapshot on, and no others.
     wait_for("blocks before the oldest snapshot to go", || network.reached(0, 18) == oldest);
     assert_eq!(network.reached(2, 18), 1, "it keeps all where it is not told to remove any");
