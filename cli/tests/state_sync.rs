@@ -121,6 +121,7 @@ fn commands(network: &Network) {
     assert_eq!(verified["height"], height);
     run(&["verify", "--app-hash", &"0".repeat(64)]).assert_failed(1, "is trusted");
     run(&["verify", "1"]).assert_failed(1, "no snapshot of height 1");
+    run(&["verify", "/etc"]).assert_failed(2, "named by its height");
     run(&["verify", "--app-hash", "xy"]).assert_failed(2, "64 hex digits");
 
     // Restored elsewhere, the same vats do the same.
