@@ -20,6 +20,10 @@ section "vats on two threads"
 "$CARGO_TARGET_DIR/debug/capstan-bench" parallel
 section "a thousand vats"
 "$CARGO_TARGET_DIR/debug/capstan-bench" fleet
+section "snapshots of the state: a hundred vats of a MiB"
+"$CARGO_TARGET_DIR/debug/capstan-bench" sync --vats 100
+section "state sync over peer-to-peer connections: a hundred vats of a MiB"
+scripts/bench-sync.sh "$CARGO_TARGET_DIR/debug/capstan" 100
 section "growth"
 "$CARGO_TARGET_DIR/debug/capstan-bench" growth
 section "starting a node"

@@ -42,10 +42,16 @@ impl<H> App<H> {
         let Some(writer) = self.snapshots().filter(|_| format == SNAPSHOT_FORMAT) else {
             return Vec::new();
         };
-        writer.snapshots().chunk(height, chunk).unwrap_or_else(|error| {
-            tracing::debug!(height, chunk, %error, "a chunk that a peer asked for is not here");
-            Vec::new()
-        })
+        match writer.snapshots().chunk(height, chunk) {
+            Ok(bytes) => {
+                writer.metrics().served();
+                bytes
+            }
+            Err(error) => {
+                tracing::debug!(height, chunk, %error, "a chunk that a peer asked for is not here");
+                Vec::new()
+            }
+        }
     }
 }
 
@@ -65,11 +71,9 @@ impl<H: VatHost> App<H> {
         let (own, height) = (committed.state.height(), snapshot.height);
         let is_there = own == height && committed.state.app_hash() == app_hash;
         if own >= height && !is_there {
-            tracing::error!(
-                height,
-                own,
-                "a snapshot was offered that is not above this node's own state; state sync is for a node without blocks: remove the home's directory state to begin anew"
-            );
+            self.offers().end(format!(
+                "this node has the state of height {own} already, and was offered a snapshot of height {height}; state sync is for a node without blocks: start it without --state-sync and with state_sync.enable = false, or remove the directory state of its home to begin anew"
+            ));
             return Offer::Abort;
         }
         let engine = self.engine();
@@ -96,7 +100,13 @@ impl<H: VatHost> App<H> {
     /// Takes a chunk. A bad one is fetched again, from others than its sender. A forged snapshot is dropped.
     pub(crate) fn apply(&self, request: &RequestApplySnapshotChunk) -> ResponseApplySnapshotChunk {
         let mut offers = self.offers().lock();
-        let Some(offered) = offers.as_mut() else { return respond(Applied::Abort) };
+        let Some(offered) = offers.as_mut() else {
+            self.offers().end(
+                "a chunk came of a snapshot that was not offered, or was refused; start the node again"
+                    .to_owned(),
+            );
+            return respond(Applied::Abort);
+        };
         if offered.is_there {
             return respond(Applied::Accept);
         }
@@ -110,7 +120,12 @@ impl<H: VatHost> App<H> {
         };
         let response = match outcome {
             Ok(()) => return respond(Applied::Accept),
-            Err(Refused::Sender(problem)) => return fetch_again(request, &problem),
+            Err(Refused::Sender(problem)) => {
+                if let Some(writer) = self.snapshots() {
+                    writer.metrics().refused();
+                }
+                return fetch_again(request, &problem);
+            }
             Err(Refused::Snapshot(problem)) => {
                 tracing::error!(height = offered.height, "{problem}; another snapshot is tried");
                 ResponseApplySnapshotChunk {
@@ -120,7 +135,10 @@ impl<H: VatHost> App<H> {
                 }
             }
             Err(Refused::Lack(problem)) => {
-                tracing::error!(height = offered.height, "{problem}");
+                self.offers().end(format!(
+                    "the snapshot of height {} cannot be used: {problem}",
+                    offered.height
+                ));
                 respond(Applied::Abort)
             }
         };
@@ -131,6 +149,11 @@ impl<H: VatHost> App<H> {
             self.forget_restoration();
         }
         response
+    }
+
+    /// Returns why this node ended state sync, and what is to be done, if it did.
+    pub fn why_state_sync_ended(&self) -> Option<String> {
+        self.offers().why_ended()
     }
 
     /// Removes what a restoration left that will not go on.

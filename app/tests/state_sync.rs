@@ -12,8 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use capstan_app::{App, AppOptions, FatalHandler, SyncOptions, proto};
-use capstan_store::{Options, SnapshotHead, Store, chunk_hash};
+use capstan_app::{App, AppOptions, FatalHandler, SyncOptions, proto, sync::Restorer};
+use capstan_kernel_ports::{Hash, host::VatHost as _};
+use capstan_store::{FILE, JOURNAL_FILE, Options, SnapshotHead, Store, chunk_hash};
 use capstan_vat_host::WasmHost;
 use common::{Chain, Client, alice, any, capdata};
 use engine::{genesis, host};
@@ -330,6 +331,45 @@ fn a_restoration_goes_on_after_a_crash_and_a_forged_snapshot_leaves_nothing() {
 }
 
 #[test]
+fn a_crash_at_any_step_of_the_renaming_leaves_the_state_or_the_way_to_it() {
+    let (_one, one) = dir();
+    let (mut chain, _) = chain(&one, 1);
+    let offered = snapshot(&mut chain);
+    let (app_hash, all) = (chain.hash(), chunks(&chain.app, &offered));
+    // What `Restored::settle` does to the files, until the process ends: the old state goes, the journal comes, the state comes.
+    for steps in 0..4 {
+        let (_two, two) = dir();
+        drop(open(&two));
+        let state = two.join("state");
+        let (trusted, mut host) = (Hash(app_hash.clone().try_into().unwrap()), host());
+        let mut restorer =
+            Restorer::begin(&state, Options::default(), &all[0], trusted, host.engine()).unwrap();
+        for (index, chunk) in all.iter().enumerate().skip(1) {
+            restorer.chunk(index as u32, chunk).unwrap();
+        }
+        drop(restorer.finish(&mut host).unwrap());
+        let file = |name: &str| state.join(name);
+        if steps > 0 {
+            fs::remove_file(file(FILE)).unwrap();
+        }
+        for name in [JOURNAL_FILE, FILE].into_iter().take(steps.max(1) - 1) {
+            fs::rename(file(&format!("{name}.sync")), file(name)).unwrap();
+        }
+        let app = open(&two);
+        let height = app.info(Default::default()).last_block_height.unsigned_abs();
+        assert_eq!(height, if steps == 3 { offered.height } else { 0 }, "{steps} steps");
+        assert_eq!(offer(&app, &offered, &app_hash), Offer::Accept);
+        accept_all(&app, &all);
+        assert_eq!(app.info(Default::default()).last_block_app_hash.to_vec(), app_hash);
+        drop(app);
+        let options = Options { check_integrity: true, ..Options::default() };
+        let store = Store::open(&state, options).unwrap();
+        assert_eq!(store.app_hash().0.to_vec(), app_hash, "{steps} steps");
+        assert_eq!(fs::read_dir(&state).unwrap().count(), 2, "{steps} steps");
+    }
+}
+
+#[test]
 fn what_a_node_cannot_use_is_refused_when_it_is_offered() {
     let ((_one, one), (_two, two)) = (dir(), dir());
     let (mut chain, _) = chain(&one, 0);
@@ -364,9 +404,12 @@ fn what_a_node_cannot_use_is_refused_when_it_is_offered() {
     // A chunk before the first one has no place.
     assert_eq!(offer(&app, &offered, &app_hash), Offer::Accept);
     assert_eq!(result(&apply(&app, 1, b"x", "p")), Applied::RejectSnapshot);
-    // A node with blocks of its own keeps them.
+    // A node with blocks of its own keeps them, and says why it does not go on.
     chain.block(&[]);
+    assert_eq!(app.why_state_sync_ended(), None, "what peers do wrong ends nothing");
     assert_eq!(offer(&chain.app, &offered, &app_hash), Offer::Abort);
+    let why = chain.app.why_state_sync_ended().unwrap();
+    assert!(why.contains("has the state of height") && why.contains("remove the dir"), "{why}");
 }
 
 #[test]

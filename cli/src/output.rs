@@ -3,13 +3,16 @@
 //! Everything that a command prints goes through here. Text for people is made harmless in this one place, since much
 //! of it was written by vats and by strangers. JSON stays exact.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use capstan_abi::BundleKind;
 use capstan_files::{one_line, printable, printable_json};
-use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{ContentArrangement, Table};
+use rustyline::history::MemHistory;
+use rustyline::{Config, Editor};
 use serde_json::{Map, Value, json};
 
 use crate::passable;
@@ -143,11 +146,35 @@ pub(crate) fn clear() -> std::io::Result<()> {
     out.flush()
 }
 
+/// Creates an empty table that is no wider than the terminal, if there is one: long texts are folded in their cells.
 fn new_table() -> Table {
+    static WIDTH: OnceLock<Option<u16>> = OnceLock::new();
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED);
+    if let Some(width) = *WIDTH.get_or_init(terminal_width) {
+        fit(&mut table, width);
+    }
     table
 }
+
+/// Returns the width of the terminal to which this process prints. Returns `None` if it prints to a file or a pipe, whose
+/// readers want each row on one line.
+fn terminal_width() -> Option<u16> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let (config, history) = (Config::default(), MemHistory::new());
+    let mut editor = Editor::<(), MemHistory>::with_history(config, history).ok()?;
+    editor.dimensions().map(|(width, _)| width)
+}
+
+fn fit(table: &mut Table, width: u16) {
+    // Narrower columns than a few letters help nobody.
+    table.set_width(width.max(MIN_WIDTH)).set_content_arrangement(ContentArrangement::Dynamic);
+}
+
+/// Least width of a table, in characters.
+const MIN_WIDTH: u16 = 40;
 
 fn fields_table(fields: &Map<String, Value>, shape: fn(&str) -> String) -> Table {
     let mut table = new_table();
@@ -261,6 +288,21 @@ mod tests {
             (grouped("1234").as_str(), grouped("unlimited").as_str()),
             ("1234", "unlimited")
         );
+    }
+
+    #[test]
+    fn a_table_is_no_wider_than_the_terminal_and_loses_nothing() {
+        let mut table = Table::new();
+        table.load_preset(UTF8_FULL_CONDENSED).set_header(["kref", "interface", "came"]);
+        let came = "entry 12: answer of rp+3 ".repeat(8);
+        table.add_row(["ko23", "Alleged: counter", &came]);
+        fit(&mut table, 60);
+        let shown = table.to_string();
+        assert!(shown.lines().all(|line| line.chars().count() <= 60), "{shown}");
+        assert_eq!(shown.matches("answer").count(), 8, "{shown}");
+        // A terminal of a few columns has no room for any table.
+        fit(&mut table, 3);
+        assert!(table.to_string().lines().all(|line| line.chars().count() <= 40));
     }
 
     #[test]

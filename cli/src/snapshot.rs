@@ -45,6 +45,7 @@ pub(crate) enum Snapshot {
     Ends with 0 if the snapshot is whole, and with 1 if it is not.")]
 pub(crate) struct Verify {
     /// Height of the snapshot [default: the highest one].
+    #[arg(value_parser = parse_height)]
     height: Option<u64>,
     /// App hash that you trust for this height: that of the header of the next block [default: the snapshot's own].
     #[arg(long, value_name = "HASH")]
@@ -202,6 +203,14 @@ fn restore(
     }
     progress.step("checking the state and all heaps");
     Ok(restorer.finish(&mut host)?)
+}
+
+/// Parses the height of a snapshot.
+fn parse_height(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| {
+        "a snapshot is named by its height, a number that `capstan snapshot list` shows; one in another directory is checked by `capstan snapshot restore DIR` into a new home"
+            .to_owned()
+    })
 }
 
 fn parse_hash(text: &str) -> anyhow::Result<Hash> {

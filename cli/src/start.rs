@@ -6,7 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use anyhow::{Context as _, bail};
 use capstan_consensus::comet::{
-    self, AbciAddr, AbciServer, CometConfig, CometHome, CometNode, NotAnAbciAddr,
+    self, AbciAddr, AbciServer, CometConfig, CometError, CometHome, CometNode, NotAnAbciAddr,
 };
 use capstan_gateway::{Usage, over_http};
 use capstan_node::config::Config;
@@ -192,7 +192,12 @@ impl Start {
         let ended = node.wait();
         // CometBFT ended, by itself or as it was told to: a block in progress has nothing to do with it.
         app.stopping();
-        Ok(ended?)
+        match (ended, app.why_state_sync_ended()) {
+            (Err(error @ CometError::StateSync { .. }), Some(why)) => {
+                Err(anyhow::Error::new(error).context(why))
+            }
+            (ended, _) => Ok(ended?),
+        }
     }
 }
 

@@ -364,6 +364,15 @@ fn a_name_is_looked_up_by_its_owners_key() {
     for name in ["Alleged: accountFactory", "Alleged: adminNode"] {
         assert!(names.clone().any(|found| found == name), "{clist}");
     }
+    // An admin object says which vat it administers.
+    let of_alice = clist["entries"].as_array().unwrap().iter();
+    let with = |name: &str, value: &str| {
+        of_alice.clone().find(|entry| entry[name] == value).unwrap_or_else(|| panic!("{clist}"))
+    };
+    let vat = &with("eref", &stage.root)["exporter"];
+    assert_eq!(&with("interface", "Alleged: adminNode")["administers"], vat);
+    let shown = stage.ask(&["query", "clist", "alice"]).stdout;
+    assert!(shown.contains("\"administers\":"), "{shown}");
     let unknown = ["tx", "send", "factory", "lookup", "nobody/relay", "--from", "bob"];
     assert!(stage.ask(&unknown).stdout.contains("nothing is published"));
 }

@@ -103,6 +103,29 @@ fn a_transaction_is_written_signed_and_sent() {
         let failed = place.ask(&dev, args);
         assert!(failed.code != 0 && failed.stderr.contains(part), "{args:?}: {failed:?}");
     }
+    // What no chain could take is not signed.
+    let text = std::fs::read_to_string(place.path().join("tx.json")).unwrap();
+    let tx: Value = serde_json::from_str(&text).unwrap();
+    let coin = |denom: &str, amount: &str| json!([{"denom": denom, "amount": amount}]);
+    let two = json!([{"denom": "ucap", "amount": "1"}, {"denom": "uatom", "amount": "1"}]);
+    let huge = "340282366920938463463374607431768211456";
+    for (field, value, part) in [
+        ("amount", coin("ucap", "-1"), "its amount is \"-1\""),
+        ("amount", coin("ucap", "1.5"), "its amount is \"1.5\""),
+        ("amount", coin("ucap", ""), "its amount is \"\""),
+        ("amount", coin("ucap", huge), "its amount is \"340282"),
+        ("amount", coin("u cap!", "1"), "its denom is \"u cap!\""),
+        ("amount", two, "it has 2 amounts"),
+        ("gas_limit", json!("0"), "the gas limit is 0"),
+        ("gas_limit", json!("18446744073709551616"), "gas_limit is \"18446744073709551616\""),
+        ("gas_limit", json!("-1"), "gas_limit is \"-1\""),
+    ] {
+        let mut other = tx.clone();
+        other["auth_info"]["fee"][field] = value;
+        std::fs::write(place.path().join("other.json"), other.to_string()).unwrap();
+        let sign = ["tx", "sign", "other.json", "--from", "alice"];
+        assert_refused(&place.ask(&dev, &sign), 2, part);
+    }
     assert!(dev.stop("TERM").success());
 }
 

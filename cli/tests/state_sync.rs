@@ -5,96 +5,16 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
-use capstan_client::{Args, Client, ClientError, CreateVat, Deadline, Key, Wallet};
+use capstan_client::{Args, CreateVat};
 use capstan_tests::example;
-use common::{Done, Place};
-use serde_json::{Value, json};
-
-/// How long a node may take to begin, or the network to go on.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How long a message is waited for before it is sent again.
-const ANSWER: Duration = Duration::from_secs(8);
-
-/// A network in a place of its own; removed in the end.
-struct Network {
-    place: Place,
-    rpc: Vec<String>,
-}
-
-impl Network {
-    fn up(validators: &str, interval: &str) -> Self {
-        let mut network = Self { place: Place::new(), rpc: Vec::new() };
-        // With a timer there is a block a second. A node that joins may refuse transactions that came a block too early,
-        // and would otherwise wait for others.
-        let up = ["up", "--validators", validators, "--snapshot-interval", interval, "--timer"];
-        network.took(&[&up[..], &["--detach"]].concat());
-        network
-    }
-
-    fn run(&self, args: &[&str]) -> Done {
-        let dir = self.dir();
-        self.place.run(&[&["localnet", "--json", "--home", dir.to_str().unwrap()], args].concat())
-    }
-
-    /// Runs a command that prints the network's status.
-    fn took(&mut self, args: &[&str]) {
-        let status: Value = self.run(args).json();
-        let nodes = status["nodes"].as_array().unwrap().iter();
-        self.rpc = nodes.map(|node| node["rpc"].as_str().unwrap().to_owned()).collect();
-    }
-
-    fn dir(&self) -> PathBuf {
-        self.place.path().join("net")
-    }
-
-    fn home(&self, node: usize) -> PathBuf {
-        self.dir().join("nodes").join(format!("node{node}"))
-    }
-
-    fn client(&self, node: usize) -> Client {
-        Client::with_timeout(&self.rpc[node], ANSWER).unwrap()
-    }
-
-    fn wallet(&self, node: usize) -> Wallet {
-        Wallet::new(&self.client(node), Key::dev(0)).with_timeout(ANSWER)
-    }
-
-    /// Waits until a node has this height. Returns its first block's height.
-    fn reached(&self, node: usize, height: u64) -> u64 {
-        let (client, what) = (self.client(node), format!("height {height} on node{node}"));
-        let number = |value: &Value| value.as_str().and_then(|text| text.parse::<u64>().ok());
-        let found = Deadline::after(PATIENCE).poll(&what, || {
-            let Ok(status) = client.call_json("status", json!({})) else {
-                return Ok::<_, ClientError>(None);
-            };
-            let sync = &status["sync_info"];
-            let is_there = number(&sync["latest_block_height"]) >= Some(height);
-            let is_ready = is_there && sync["catching_up"] == false;
-            Ok(is_ready.then(|| number(&sync["earliest_block_height"])).flatten())
-        });
-        found.unwrap_or_else(|error| panic!("{error}: {}", self.run(&["status"]).stdout))
-    }
-
-    fn height(&self, node: usize) -> u64 {
-        let status = self.client(node).call_json("status", json!({})).unwrap();
-        status["sync_info"]["latest_block_height"].as_str().unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            println!("{}", self.run(&["logs", "-n", "30"]).stdout);
-        }
-        self.run(&["reset"]);
-    }
-}
+use common::network::{Network, PATIENCE, wipe};
+use serde_json::json;
 
 /// Increments of a counter, one after the other.
 struct Load {
@@ -129,19 +49,6 @@ impl Load {
     }
 }
 
-/// Takes the state and the blocks from a node, but neither its keys nor what it has signed.
-fn wipe(home: &Path) {
-    for dir in ["state", "snapshots", "traces"] {
-        let _ = fs::remove_dir_all(home.join(dir));
-    }
-    for entry in fs::read_dir(home.join("comet/data")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            fs::remove_dir_all(path).unwrap();
-        }
-    }
-}
-
 #[test]
 fn nodes_join_under_load_by_a_snapshot_and_go_on_as_validators() {
     let mut network = Network::up("4", "8");
@@ -152,24 +59,13 @@ fn nodes_join_under_load_by_a_snapshot_and_go_on_as_validators() {
     let load = Load::start(&network, &vat.root);
     network.reached(0, 20);
 
-    // A peer whose disk has changed what it serves is found out: its chunk is fetched from another.
-    let snapshots = fs::read_dir(network.home(1).join("snapshots")).unwrap();
-    for entry in snapshots {
-        let chunk = entry.unwrap().path().join("1");
-        if let Ok(mut bytes) = fs::read(&chunk) {
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 1;
-            // It may be removed at this moment.
-            let _ = fs::write(&chunk, bytes);
-        }
-    }
     network.took(&["add-node", "--state-sync"]);
     let first = network.reached(4, 20);
     assert!(first > 8, "the newcomer has blocks from height {first} on");
 
     // A validator that has lost everything but its keys joins in the same way, and signs.
     network.run(&["kill", "node3"]).json();
-    wipe(&network.home(3));
+    wipe(&network.home(3), true);
     fs::copy(network.home(4).join("config.toml"), network.home(3).join("config.toml")).unwrap();
     network.run(&["restart", "node3"]).json();
     let height = network.height(0);
@@ -225,6 +121,7 @@ fn commands(network: &Network) {
     assert_eq!(verified["height"], height);
     run(&["verify", "--app-hash", &"0".repeat(64)]).assert_failed(1, "is trusted");
     run(&["verify", "1"]).assert_failed(1, "no snapshot of height 1");
+    run(&["verify", "/etc"]).assert_failed(2, "named by its height");
     run(&["verify", "--app-hash", "xy"]).assert_failed(2, "64 hex digits");
 
     // Restored elsewhere, the same vats do the same.

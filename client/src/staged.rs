@@ -11,7 +11,7 @@ use cosmrs::proto::cosmos::{
 use prost::Message as _;
 
 use crate::{
-    Address, ClientError, Key, SignMode, SignedTx, SignerData, TxBuilder,
+    Address, Amount, ClientError, DENOM, Key, SignMode, SignedTx, SignerData, TxBuilder,
     signing::{KeySignature, check, mode_of},
 };
 
@@ -43,6 +43,35 @@ impl StagedTx {
         match (tx.body, tx.auth_info) {
             (Some(body), Some(auth)) => Ok(Self { body, auth, signatures: tx.signatures }),
             _ => Err(fault("the transaction has no body or no auth_info")),
+        }
+    }
+
+    /// Checks that a chain could accept the fee and the gas limit, whatever its prices are.
+    ///
+    /// # Errors
+    /// [`ClientError::Tx`], which says what they must be.
+    pub fn check_fee(&self) -> Result<(), ClientError> {
+        let Some(fee) = &self.auth.fee else {
+            return Err(fault(
+                "the transaction has no fee; auth_info.fee is needed, with its gas_limit",
+            ));
+        };
+        if fee.gas_limit == 0 {
+            return Err(fault("the gas limit is 0, with which no transaction is executed"));
+        }
+        let wrong = |found: &str| {
+            fault(format!("the fee must be one amount of {DENOM}, a number from 0 on; {found}"))
+        };
+        match fee.amount.as_slice() {
+            [] => Ok(()),
+            [coin] if coin.denom != DENOM => {
+                Err(wrong(&format!("its denom is {:?}", shortened(&coin.denom))))
+            }
+            [coin] => match coin.amount.parse::<Amount>() {
+                Ok(_) => Ok(()),
+                Err(_) => Err(wrong(&format!("its amount is {:?}", shortened(&coin.amount)))),
+            },
+            coins => Err(wrong(&format!("it has {} amounts", coins.len()))),
         }
     }
 
@@ -334,6 +363,11 @@ fn does_not_verify(name: &Address, signer: &SignerData) -> ClientError {
         "the signature of {name} does not verify for chain id {:?}, account number {} and sequence {}; sign again for these",
         signer.chain_id, signer.account_number, signer.sequence
     ))
+}
+
+/// Returns the beginning of a text of a file, as an error shows it.
+fn shortened(text: &str) -> String {
+    text.chars().take(40).collect()
 }
 
 fn fault(text: impl Into<String>) -> ClientError {

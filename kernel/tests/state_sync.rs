@@ -55,21 +55,45 @@ fn artifacts(state: &MemoryState) -> Vec<Vec<u8>> {
 
 /// Restores a state from its entries and these artifacts. The sink is another one after each of them.
 fn restore(state: &MemoryState, artifacts: &[Vec<u8>]) -> Result<Restored, ArtifactError> {
-    let (mut restored, mut sink) = (Restored::default(), Sink::default());
+    let (restored, outcome) = attempt(state, artifacts);
+    outcome.map(|()| restored)
+}
+
+/// The same, with what was written until the error.
+fn attempt(state: &MemoryState, artifacts: &[Vec<u8>]) -> (Restored, Result<(), ArtifactError>) {
+    let mut restored = Restored::default();
+    let outcome = restore_into(&mut restored, state, artifacts);
+    (restored, outcome)
+}
+
+fn restore_into(
+    restored: &mut Restored,
+    state: &MemoryState,
+    artifacts: &[Vec<u8>],
+) -> Result<(), ArtifactError> {
+    let mut sink = Sink::default();
     for (key, value) in state.scan(b"").unwrap() {
         if !key.starts_with(LOCAL) {
             restored.0.set(&key, value.clone());
-            sink.entry(&key, &value, &mut restored)?;
+            sink.entry(&key, &value, restored)?;
         }
     }
     for artifact in artifacts {
-        sink.artifact(artifact, &mut restored)?;
+        sink.artifact(artifact, restored)?;
         let position = sink.position();
         sink = Sink::default();
         sink.resume(&position)?;
     }
-    sink.finish(&mut restored)?;
-    Ok(restored)
+    sink.finish(restored)
+}
+
+/// The entries of all transcripts.
+fn transcripts(state: &Restored) -> Vec<Vec<u8>> {
+    state.0.scan(b"local.k.t.").unwrap().into_iter().map(|(_, entry)| entry).collect()
+}
+
+fn is_entry(artifact: &[u8], transcripts: &[Vec<u8>]) -> bool {
+    artifact.get(32..).is_some_and(|entry| transcripts.iter().any(|other| other == entry))
 }
 
 fn assert_same(state: &MemoryState) {
@@ -144,6 +168,21 @@ fn an_artifact_that_is_changed_missing_or_elsewhere_is_refused() {
             swapped.swap(index - 1, index);
             assert!(restore(&state, &swapped).is_err(), "{index} is swapped");
         }
+    }
+    // An entry of a transcript is refused before it is written, also if those after it fit to it.
+    let honest = transcripts(&restore(&state, &all).unwrap());
+    let entries: Vec<usize> = (0..all.len()).filter(|at| is_entry(&all[*at], &honest)).collect();
+    assert!(entries.len() > 5, "{entries:?}");
+    for index in entries {
+        let mut forged = all.clone();
+        let last = forged[index].len() - 1;
+        forged[index][last] ^= 1;
+        let (restored, outcome) = attempt(&state, &forged);
+        assert!(matches!(outcome, Err(ArtifactError::Wrong(_))), "{index}: {outcome:?}");
+        let written = transcripts(&restored);
+        assert!(written.iter().all(|entry| honest.contains(entry)), "{index} was written");
+        let short = [&all[..index], &[vec![0; 31]], &all[index + 1..]].concat();
+        assert!(restore(&state, &short).is_err(), "{index} is too short");
     }
     let mut lost = stage().state;
     let (key, _) = lost.scan(b"local.k.t.").unwrap().swap_remove(0);

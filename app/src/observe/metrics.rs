@@ -19,7 +19,7 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use crate::{committed::Committed, fault::NodeFault, observe::state_snapshots::StateSnapshots};
+use crate::{committed::Committed, fault::NodeFault, observe::StateSnapshots};
 
 /// Labels of a metric, by name.
 type Labels = Vec<(&'static str, String)>;
@@ -50,6 +50,7 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_state_snapshots_total`, `capstan_state_snapshots_skipped_total` | snapshots of the state that were written, and that were due and not written |
 /// | `capstan_state_snapshot_height`, `capstan_state_snapshot_bytes` | the last of them |
 /// | `capstan_state_snapshot_seconds` | seconds that writing one took, while blocks went on |
+/// | `capstan_state_chunks_served_total`, `capstan_state_chunks_refused_total` | chunks of snapshots that peers were given, and that peers sent and this node refused |
 /// | `capstan_artifact_cache_bytes`, `capstan_idle_code_bytes` | compiled modules on disk, and in memory without a vat |
 /// | `capstan_trace_bytes` | traces of blocks on disk |
 /// | `capstan_queries_total` | queries answered, through any JSON-RPC |

@@ -16,3 +16,4 @@ pub(crate) mod vat_log;
 pub(crate) mod watch;
 
 pub use method::AbciMethod;
+pub(crate) use state_snapshots::StateSnapshots;

@@ -15,6 +15,8 @@ pub(crate) struct StateSnapshots {
     height: Gauge,
     bytes: Gauge,
     seconds: Histogram,
+    served: Counter,
+    refused: Counter,
 }
 
 impl StateSnapshots {
@@ -28,8 +30,10 @@ impl StateSnapshots {
             height: Gauge::default(),
             bytes: Gauge::default(),
             seconds: Histogram::new(buckets.collect::<Vec<_>>()),
+            served: Counter::default(),
+            refused: Counter::default(),
         };
-        let Self { written, skipped, height, bytes, seconds } = &metrics;
+        let Self { written, skipped, height, bytes, seconds, served, refused } = &metrics;
         registry.register("state_snapshots", "Snapshots of the state written", written.clone());
         registry.register(
             "state_snapshots_skipped",
@@ -43,6 +47,16 @@ impl StateSnapshots {
             "Seconds that writing a snapshot took, while blocks went on",
             seconds.clone(),
         );
+        registry.register(
+            "state_chunks_served",
+            "Chunks of snapshots that were given to peers",
+            served.clone(),
+        );
+        registry.register(
+            "state_chunks_refused",
+            "Chunks of peers that were not those of their snapshot",
+            refused.clone(),
+        );
         metrics
     }
 
@@ -51,6 +65,16 @@ impl StateSnapshots {
         self.written.inc();
         self.height.set(i64::try_from(height).unwrap_or(i64::MAX));
         self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a chunk that a peer was given.
+    pub(crate) fn served(&self) {
+        self.served.inc();
+    }
+
+    /// Counts a chunk that was refused, and whose sender was named.
+    pub(crate) fn refused(&self) {
+        self.refused.inc();
     }
 
     /// Counts a snapshot that was due and was not written.

@@ -8,7 +8,11 @@ use crate::sync::Restorer;
 
 /// The snapshot that this node restores, if it does.
 #[derive(Debug, Default)]
-pub(crate) struct Offers(Mutex<Option<Offered>>);
+pub(crate) struct Offers {
+    offered: Mutex<Option<Offered>>,
+    /// Why state sync was ended.
+    ended: Mutex<Option<String>>,
+}
 
 /// A snapshot that was accepted.
 #[derive(Debug)]
@@ -29,7 +33,18 @@ pub(crate) struct Offered {
 impl Offers {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Offered>> {
         // What is on disk decides how far a restoration has come.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes why this node ends state sync, and what is to be done.
+    pub(crate) fn end(&self, why: String) {
+        tracing::error!("{why}");
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
+
+    /// Returns why this node ended state sync, if it did.
+    pub(crate) fn why_ended(&self) -> Option<String> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use capstan_store::StateView;
 
 use crate::{
-    observe::metrics::Metrics,
+    observe::{StateSnapshots, metrics::Metrics},
     sync::{SnapshotError, Snapshots, SyncOptions},
 };
 
@@ -59,6 +59,10 @@ impl SnapshotWriter {
 
     pub(crate) fn snapshots(&self) -> &Snapshots {
         &self.shared.snapshots
+    }
+
+    pub(crate) fn metrics(&self) -> &StateSnapshots {
+        self.shared.metrics.state_snapshots()
     }
 
     /// Returns the height of the oldest snapshot, or `None` if there is none.

@@ -25,6 +25,8 @@ struct Mention {
     interface: String,
     /// The entry, for people.
     came: String,
+    /// The root of the vat that the reference administers, if an answer said so.
+    root: Option<String>,
 }
 
 impl Asker {
@@ -41,6 +43,7 @@ impl Asker {
         let mut answer = self.ask(&page.path(&format!("clists/{holder}")))?;
         let mentions = account.map(|account| self.mentions(account)).transpose()?;
         let mut names = BTreeMap::new();
+        let exporters = exporters(&answer);
         for entry in answer["entries"].as_array_mut().into_iter().flatten() {
             let named = self.exporter(common, entry, &mut names)?;
             let eref = entry["eref"].as_str().unwrap_or_default();
@@ -51,6 +54,14 @@ impl Asker {
                 let came = found.map_or(own, |mention| &mention.came);
                 let interface = found.map_or("", |mention| &mention.interface);
                 (entry["came"], entry["interface"]) = (came.into(), interface.into());
+                let root = found.and_then(|mention| mention.root.as_ref());
+                if let Some(exporter) = root.and_then(|root| exporters.get(root)) {
+                    let vat = self.exporter(common, exporter, &mut names)?;
+                    entry["administers"] = exporter["exporter"].clone();
+                    if !self.output.is_json() {
+                        entry["came"] = format!("{came}; administers {vat}").into();
+                    }
+                }
             }
             if !self.output.is_json() {
                 entry["exporter"] = named.into();
@@ -121,9 +132,8 @@ fn mention(number: u64, delivery: &Delivery, mentions: &mut BTreeMap<String, Men
             note(&message.methargs, &came, mentions);
             if let Some(result) = &message.result {
                 let came = format!("entry {number}: result of a call of {target}{method}");
-                mentions
-                    .entry(result.clone())
-                    .or_insert(Mention { interface: String::new(), came });
+                let mention = Mention { interface: String::new(), came, root: None };
+                mentions.entry(result.clone()).or_insert(mention);
             }
         }
         Delivery::Notify { resolutions } => {
@@ -137,19 +147,47 @@ fn mention(number: u64, delivery: &Delivery, mentions: &mut BTreeMap<String, Men
 }
 
 fn note(data: &CapData, came: &str, mentions: &mut BTreeMap<String, Mention>) {
-    let mut interfaces = BTreeMap::new();
+    let (mut interfaces, mut created) = (BTreeMap::new(), None);
     if let Some(Ok(value)) = data.body.strip_prefix('#').map(serde_json::from_str::<Value>) {
         collect(&value, &mut interfaces);
+        created = slot(&value["adminNode"]).zip(slot(&value["root"]));
     }
     for (index, slot) in data.slots.iter().enumerate() {
         let interface = interfaces.remove(&index).unwrap_or_default();
-        let mention = mentions
-            .entry(slot.clone())
-            .or_insert_with(|| Mention { interface: String::new(), came: came.to_owned() });
+        let mention = mentions.entry(slot.clone()).or_insert_with(|| Mention {
+            interface: String::new(),
+            came: came.to_owned(),
+            root: None,
+        });
         if mention.interface.is_empty() {
             mention.interface = interface;
         }
+        if let Some((admin, root)) = created
+            && admin == index
+            && mention.root.is_none()
+        {
+            mention.root = data.slots.get(root).cloned();
+        }
     }
+}
+
+/// Returns the index of a slot that a value is.
+fn slot(value: &Value) -> Option<usize> {
+    value.as_str()?.strip_prefix('$')?.split('.').next()?.parse().ok()
+}
+
+/// Returns who exports the vats' objects of a page, by the account's names of the objects.
+fn exporters(page: &Value) -> BTreeMap<String, Value> {
+    let entries = page["entries"].as_array().into_iter().flatten();
+    let of_vats = entries.filter(|entry| {
+        entry["exporter"].as_str().is_some_and(|exporter| exporter.starts_with('v'))
+    });
+    of_vats
+        .filter_map(|entry| {
+            let exporter = serde_json::json!({"exporter": entry["exporter"]});
+            Some((entry["eref"].as_str()?.to_owned(), exporter))
+        })
+        .collect()
 }
 
 /// Collects the interface names of slots. The parser bounds the depth of the value.
@@ -204,9 +242,15 @@ mod tests {
                 6,
                 r##"["message","ro+1",{"methargs":{"body":"#[\"hi\",[\"$0.Alleged: presence o-69\"]]","slots":["ro-54"]},"result":null}]"##,
             ),
+            (
+                7,
+                r##"["notify",[["rp+4",false,{"body":"#{\"adminNode\":\"$1.Alleged: adminNode\",\"root\":\"$0.Alleged: counter\"}","slots":["ro-60","ro-61"]}]]]"##,
+            ),
         ] {
             mention(number, &delivery_from_json(json.as_bytes()).unwrap(), &mut mentions);
         }
+        assert_eq!(mentions["ro-61"].root.as_deref(), Some("ro-60"));
+        assert!(mentions.iter().all(|(eref, found)| eref == "ro-61" || found.root.is_none()));
         let found: Vec<(&str, &str, &str)> = mentions
             .iter()
             .map(|(eref, m)| (eref.as_str(), m.interface.as_str(), m.came.as_str()))
@@ -218,6 +262,8 @@ mod tests {
                 ("ro-52", "", "entry 4: answer of rp+3"),
                 ("ro-53", "", "entry 5: call of ro+1"),
                 ("ro-54", "", "entry 6: call of ro+1.hi"),
+                ("ro-60", "Alleged: counter", "entry 7: answer of rp+4"),
+                ("ro-61", "Alleged: adminNode", "entry 7: answer of rp+4"),
                 ("rp-60", "", "entry 3: result of a call of ro+1.hello"),
                 ("rp-7", "", "entry 3: call of ro+1.hello"),
             ]

@@ -63,11 +63,23 @@ pub(super) fn read_tx(path: &Path) -> anyhow::Result<StagedTx> {
             _ => true,
         });
     }
+    if let Some(gas) = value.pointer("/auth_info/fee/gas_limit").filter(|gas| !is_count(gas)) {
+        let gas: String = gas.to_string().chars().take(40).collect();
+        return Err(usage(format!(
+            "{}: auth_info.fee.gas_limit is {gas}; it must be a whole number below 2^64",
+            path.display()
+        )));
+    }
     let not_one = || {
         format!("{} is no transaction as `--generate-only` or `tx sign` print it", path.display())
     };
     let tx: Tx = from_value(value).map_err(|e| usage(format!("{}: {e}", not_one())))?;
     StagedTx::from_proto(tx).with_context(not_one)
+}
+
+/// Returns whether a value of protobuf's JSON is a `uint64`, which may be written as a text.
+fn is_count(value: &Value) -> bool {
+    value.as_u64().is_some() || value.as_str().is_some_and(|text| text.parse::<u64>().is_ok())
 }
 
 /// Reads a message from a file.

@@ -216,6 +216,7 @@ impl Desk<'_> {
         signer: &SignerArgs,
         to: &OutputArgs,
     ) -> anyhow::Result<()> {
+        tx.check_fee().map_err(|error| usage(error.to_string()))?;
         let name = self.from.as_deref().unwrap_or_default();
         let key = self.keyring.key(name).with_context(|| flag("--from", name))?;
         let mode = mode.map(|mode| match mode {
@@ -246,6 +247,7 @@ impl Desk<'_> {
         signer: &SignerArgs,
         to: &OutputArgs,
     ) -> anyhow::Result<()> {
+        tx.check_fee().map_err(|error| usage(error.to_string()))?;
         let (record, _) = self.keyring.entry_of(name)?;
         let mut signatures = Vec::new();
         for file in files {

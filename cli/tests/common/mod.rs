@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod guide;
 pub mod h2;
 pub mod names;
+pub mod network;
 pub mod serve;
 
 use std::collections::BTreeSet;

@@ -16,7 +16,7 @@ use crate::process::{self, Signal, spawn_bound};
 use super::home::CometHome;
 use super::server::AbciServer;
 use super::socket::{self, AbciAddr};
-use super::watch::LogWatch;
+use super::watch::{Failure, LogWatch};
 
 /// Environment variable of CometBFT's option `rpc.cors_allowed_origins`.
 const CORS_VARIABLE: &str = "CMT_RPC_CORS_ALLOWED_ORIGINS";
@@ -121,6 +121,14 @@ pub enum CometError {
         /// The line that says so.
         said: String,
     },
+    /// State sync ended without a state. CometBFT goes on without a height, so it was stopped.
+    #[error("state sync ended without a state, and cometbft was stopped; it says, in {}:\n{said}", log.display())]
+    StateSync {
+        /// Path of its log.
+        log: PathBuf,
+        /// The line that says so.
+        said: String,
+    },
 }
 
 /// Returns an explanation of what CometBFT logged at its end, if there is one.
@@ -183,14 +191,19 @@ impl CometNode {
     ///
     /// # Errors
     /// [`CometError::Ended`] if CometBFT ended without being told to. [`CometError::Failed`] if its consensus failed.
+    /// [`CometError::StateSync`] if state sync ended without a state.
     pub fn wait(mut self) -> Result<(), CometError> {
         let status = loop {
             if let Some(status) = wait(&self.child, Some(LOOK_AT_LOG_EVERY)) {
                 break status;
             }
-            if let Some(said) = self.watch.failure() {
+            if let Some(failure) = self.watch.failure() {
                 self.stopper().stop();
-                return Err(CometError::Failed { log: self.watch.path().to_owned(), said });
+                let log = self.watch.path().to_owned();
+                return Err(match failure {
+                    Failure::Consensus(said) => CometError::Failed { log, said },
+                    Failure::StateSync(said) => CometError::StateSync { log, said },
+                });
             }
         };
         // CometBFT ends with 0 after SIGTERM.
@@ -323,6 +336,18 @@ mod tests {
         let text = error.to_string();
         assert!(matches!(error, CometError::Failed { .. }), "{text}");
         assert!(text.contains("takes no part") && text.contains("capstan debug bisect"), "{text}");
+        assert!(matches!(lock(&stopper.0).try_wait(), Ok(Some(_))), "cometbft was stopped");
+    }
+
+    #[test]
+    fn a_node_does_not_live_on_without_a_state_when_state_sync_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = "E[x] State sync failed    module=statesync err=\"state sync aborted\"";
+        let node = node(dir.path(), &format!("echo '{said}'; exec sleep 600"));
+        let stopper = node.stopper();
+        let error = node.wait().unwrap_err();
+        assert!(matches!(error, CometError::StateSync { .. }), "{error}");
+        assert!(error.to_string().contains("state sync aborted"), "{error}");
         assert!(matches!(lock(&stopper.0).try_wait(), Ok(Some(_))), "cometbft was stopped");
     }
 

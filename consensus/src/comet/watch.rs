@@ -4,6 +4,9 @@
 //! When its consensus panics, CometBFT logs `CONSENSUS FAILURE!!!` and goes on without taking part
 //! (`consensus/state.go`, `receiveRoutine`). So ends a node whose app hash lost the vote: `+2/3 committed an invalid
 //! block: wrong Block.Header.AppHash`. While it fetches blocks it only logs the error again and again.
+//!
+//! When state sync ends without a state, CometBFT logs that and goes on without a height (`node/setup.go`,
+//! `startStateSync`).
 
 use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::path::{Path, PathBuf};
@@ -14,6 +17,13 @@ use capstan_files::{RotatingFile, Rotation};
 
 /// Start of the line with which the consensus of CometBFT ends.
 const FAILURE: &str = "CONSENSUS FAILURE!!!";
+/// Beginnings of what CometBFT says when state sync ends without a state, or with one that it cannot keep.
+const STATE_SYNC_FAILURES: [&str; 4] = [
+    "State sync failed",
+    "Failed to bootstrap node with new state",
+    "Failed to store last seen commit",
+    "Failed to switch to block sync",
+];
 /// Error of CometBFT for a block on another app hash (`state/validation.go`).
 const WRONG_HASH: &str = "wrong Block.Header.AppHash";
 /// Maximum size of a line whose end has not come, in bytes. The line of the failure has a stack.
@@ -23,11 +33,20 @@ const SHOWN_CHARS: usize = 400;
 /// Size at which the log is renamed to `cometbft.log.1`, in bytes.
 const MAX_LOG_BYTES: u64 = 64 << 20;
 
+/// A failure that CometBFT survives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Its consensus failed, with this line.
+    Consensus(String),
+    /// State sync failed, with this line.
+    StateSync(String),
+}
+
 /// Reads the output of CometBFT until it is closed.
 #[derive(Debug)]
 pub(super) struct LogWatch {
     path: PathBuf,
-    failure: Arc<Mutex<Option<String>>>,
+    failure: Arc<Mutex<Option<Failure>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -49,8 +68,8 @@ impl LogWatch {
         &self.path
     }
 
-    /// Returns the line with which the consensus of CometBFT failed, if it did.
-    pub(super) fn failure(&self) -> Option<String> {
+    /// Returns the first failure that CometBFT survived, if there was one.
+    pub(super) fn failure(&self) -> Option<Failure> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -65,7 +84,7 @@ impl LogWatch {
 
 /// Reads until the other ends of the pipe are closed, even if the log cannot be written: CometBFT must never wait for
 /// it.
-fn pump(mut output: PipeReader, mut log: Log, failure: &Mutex<Option<String>>) {
+fn pump(mut output: PipeReader, mut log: Log, failure: &Mutex<Option<Failure>>) {
     let mut lines = Lines::default();
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -113,8 +132,8 @@ struct Lines {
 }
 
 impl Lines {
-    /// Adds bytes. Returns the line with which the consensus of CometBFT failed, if it is complete now.
-    fn take(&mut self, bytes: &[u8]) -> Option<String> {
+    /// Adds bytes. Returns the failure of CometBFT whose line is complete now, if there is one.
+    fn take(&mut self, bytes: &[u8]) -> Option<Failure> {
         self.partial.extend_from_slice(bytes);
         let Some(end) = self.partial.iter().rposition(|byte| *byte == b'\n') else {
             if self.partial.len() >= MAX_LINE_BYTES {
@@ -132,9 +151,20 @@ impl Lines {
                  finds the first crank that differs"
             );
         }
-        let failed = text.lines().find(|line| line.contains(FAILURE))?;
-        Some(failed.chars().take(SHOWN_CHARS).collect())
+        text.lines().find_map(failure)
     }
+}
+
+/// Returns the failure that a line of CometBFT's log tells of.
+fn failure(line: &str) -> Option<Failure> {
+    let shown = || line.chars().take(SHOWN_CHARS).collect();
+    if line.contains(FAILURE) {
+        return Some(Failure::Consensus(shown()));
+    }
+    // Only the message itself counts. What peers said may be in the fields after it.
+    let (_, message) = line.strip_prefix("E[")?.split_once("] ")?;
+    let is_sync = STATE_SYNC_FAILURES.iter().any(|beginning| message.starts_with(beginning));
+    is_sync.then(|| Failure::StateSync(shown()))
 }
 
 #[cfg(test)]
@@ -152,7 +182,8 @@ mod tests {
             lines.take(b"LURE!!! err=\"+2/3 committed an invalid block: wrong Block."),
             None
         );
-        let found = lines.take(b"Header.AppHash.  Expected AA, got BB\"\nI[x] later\n").unwrap();
+        let found = lines.take(b"Header.AppHash.  Expected AA, got BB\"\nI[x] later\n");
+        let Some(Failure::Consensus(found)) = found else { panic!("{found:?}") };
         assert!(found.contains("Expected AA, got BB") && !found.contains("later"), "{found}");
         assert!(lines.warned);
         assert_eq!(lines.take(b"I[x] later\n"), None, "it is told once");
@@ -178,7 +209,25 @@ mod tests {
         writeln!(input, "CONSENSUS FAILURE!!! now").unwrap();
         drop(input);
         watch.finish();
-        assert_eq!(watch.failure().as_deref(), Some("CONSENSUS FAILURE!!! now"));
+        assert_eq!(
+            watch.failure(),
+            Some(Failure::Consensus("CONSENSUS FAILURE!!! now".to_owned()))
+        );
+    }
+
+    #[test]
+    fn the_end_of_state_sync_is_found_and_a_peer_cannot_feign_it() {
+        let line = "E[2026-11-28|03:00:00.000] State sync failed     module=statesync err=aborted";
+        let expected = Some(Failure::StateSync(line.to_owned()));
+        assert_eq!(Lines::default().take(format!("I[x] a\n{line}\n").as_bytes()), expected);
+        for other in [
+            "I[x] State sync failed",
+            "E[x] Snapshot rejected   err=\"E[x] State sync failed\"",
+            "E[x State sync failed",
+            "State sync failed",
+        ] {
+            assert_eq!(Lines::default().take(format!("{other}\n").as_bytes()), None, "{other}");
+        }
     }
 
     #[test]

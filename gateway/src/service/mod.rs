@@ -80,7 +80,40 @@ fn decoded<Q: Message + Default>(request: &[u8]) -> Result<Q, Status> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use axum::http::HeaderMap;
+    use cosmrs::proto::cosmos::tx::v1beta1::{GetTxsEventRequest, GetTxsEventResponse};
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::shared::{CUT_AT, tell};
+
+    /// Searches by gRPC on a node that answers so. Returns the headers of the answer.
+    fn searched(answer: Value) -> HeaderMap {
+        let node = Node {
+            query: Arc::new(|_| panic!("the application is not asked")),
+            rpc: Arc::new(move |method, params| {
+                assert_eq!((method, &params["query"]), ("tx_search", &json!("tx.height > 3")));
+                Ok(answer.clone())
+            }),
+        };
+        let request =
+            GetTxsEventRequest { query: "tx.height > 3".to_owned(), ..Default::default() };
+        let reply = call(&node, SEARCH, &request.encode_to_vec()).unwrap().unwrap();
+        GetTxsEventResponse::decode(reply.value.as_slice()).unwrap();
+        let mut headers = HeaderMap::new();
+        tell(&mut headers, &reply);
+        headers
+    }
+
+    #[test]
+    fn a_search_that_ended_early_says_at_which_height() {
+        let cut = searched(json!({"txs": [], "total_count": "0", "cut_at_height": "17"}));
+        assert_eq!(cut[CUT_AT], "17");
+        let whole = searched(json!({"txs": [], "total_count": "0"}));
+        assert!(whole.is_empty(), "{whole:?}");
+    }
 
     #[test]
     fn every_method_is_one_of_a_descriptor() {

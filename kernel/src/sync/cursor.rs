@@ -38,10 +38,8 @@ struct OpenVat {
     vat: VatId,
     /// Hash and number of pages of the heap, until it is through.
     heap: Option<(Hash, u64)>,
-    /// The entries of the transcript that are still to come, with the hash of those before.
+    /// The entries of the transcript that are still to come, the last one first, with their hash.
     span: Span,
-    /// Hash that the span must have at its end.
-    expected: Hash,
 }
 
 /// The artifact at a place.
@@ -51,8 +49,8 @@ pub(super) enum Wanted {
     Bundle { id: String, hash: Hash },
     /// Heap of a vat's last snapshot: its hash and the number of its pages.
     Heap { vat: VatId, hash: Hash, pages: u64 },
-    /// Entry of a vat's transcript.
-    Entry { vat: VatId, position: u64 },
+    /// Entry of a vat's transcript, at the end of this span.
+    Entry { vat: VatId, span: Span },
     /// Page of heaps.
     Page(Hash),
 }
@@ -63,7 +61,9 @@ impl Wanted {
         match self {
             Self::Bundle { id, .. } => format!("the bundle {id}"),
             Self::Heap { vat, .. } => format!("the heap of {vat}"),
-            Self::Entry { vat, position } => format!("entry {position} of the transcript of {vat}"),
+            Self::Entry { vat, span } => {
+                format!("entry {} of the transcript of {vat}", last_entry(span))
+            }
             Self::Page(hash) => format!("the heap page {hash}"),
         }
     }
@@ -107,7 +107,7 @@ impl Cursor {
         }
     }
 
-    /// Goes on to the next artifact. `entry` is the content of the present one.
+    /// Goes on to the next artifact. `content` is that of the present one.
     pub(super) fn advance(&mut self, wanted: &Wanted, content: &[u8]) -> Result<()> {
         match (wanted, &mut self.stage) {
             (Wanted::Bundle { id, .. }, _) => self.after = keys::bundle(id).to_vec(),
@@ -166,29 +166,56 @@ impl OpenVat {
         }
         let heap = record.snapshot.filter(|(heap, at)| *heap != Hash::default() && *at == start);
         let heap = heap.map(|(heap, _)| (heap, record.heap_pages));
-        let span = Span { start, end, hash: Span::first_hash() };
-        Ok(Some(Self { vat, heap, span, expected: hash }))
+        let span = Span { start, end, hash };
+        Ok(Some(Self { vat, heap, span }))
     }
 
     fn wanted(&self) -> Option<Wanted> {
-        let vat = self.vat;
-        match self.heap {
+        let Self { vat, heap, span } = *self;
+        match heap {
             Some((hash, pages)) => Some(Wanted::Heap { vat, hash, pages }),
-            None => (self.span.start < self.span.end)
-                .then_some(Wanted::Entry { vat, position: self.span.start }),
+            None => (span.start < span.end).then_some(Wanted::Entry { vat, span }),
         }
     }
 
-    /// Takes the next entry of the transcript. The last one must lead to the hash that the state has.
+    /// Goes back to the entry before the last one.
     fn take_entry(&mut self, content: &[u8]) -> Result<()> {
-        self.span.hash = Span::next_hash(self.span.hash, content);
-        self.span.start += 1;
-        match self.span.start < self.span.end || self.span.hash == self.expected {
-            true => Ok(()),
-            false => Err(inconsistent(format!(
-                "the transcript of {} has the hash {}, where the state has {}",
-                self.vat, self.span.hash, self.expected
-            ))),
-        }
+        let (before, _) = checked_entry(self.vat, &self.span, content)?;
+        self.span.end -= 1;
+        self.span.hash = before;
+        Ok(())
+    }
+}
+
+/// Returns the position of the last entry of a span that has one.
+pub(super) fn last_entry(span: &Span) -> u64 {
+    span.end.saturating_sub(1)
+}
+
+/// Returns the content of an entry as an artifact: the hash of the entries before it, and its bytes.
+pub(super) fn entry_artifact(before: Hash, entry: &[u8]) -> Vec<u8> {
+    [&before.0[..], entry].concat()
+}
+
+/// Splits an artifact into the hash of the entries before it and the entry itself, which together have the hash of `span`. So
+/// each entry is checked before it is written, whatever comes after it.
+pub(super) fn checked_entry<'a>(
+    vat: VatId,
+    span: &Span,
+    content: &'a [u8],
+) -> Result<(Hash, &'a [u8])> {
+    let wrong = || {
+        let position = last_entry(span);
+        inconsistent(format!(
+            "entry {position} of the transcript of {vat} is not what its hash says"
+        ))
+    };
+    let (before, entry) = content.split_first_chunk().ok_or_else(wrong)?;
+    let before = Hash(*before);
+    let is_bound = Span::next_hash(before, entry) == span.hash;
+    let is_first = span.entries() == 1;
+    match is_bound && (!is_first || before == Span::first_hash()) {
+        true => Ok((before, entry)),
+        false => Err(wrong()),
     }
 }

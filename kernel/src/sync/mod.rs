@@ -3,7 +3,8 @@
 //! Three kinds of records travel, in this order:
 //!
 //! 1. the bundles, by the keys of their records, each bound by the SHA-256 in it,
-//! 2. for each vat the heap of its last snapshot and the transcript since, bound by the hashes in its record,
+//! 2. for each vat the heap of its last snapshot and the transcript since, bound by the hashes in its record. The last entry
+//!    comes first, each with the hash of those before it,
 //! 3. the pages of all heaps, once each, in the order of their hashes.
 //!
 //! The reverse c-lists, the importers of objects, the outbox entries that settled promises and the counts of pages

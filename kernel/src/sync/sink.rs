@@ -12,16 +12,16 @@ use sha2::{Digest, Sha256};
 use crate::{
     error::{Result, inconsistent},
     ids::{Endpoint, KRef},
-    limits::MAX_DELIVERY_BYTES,
     state::{
         clist::{ClistEntry, is_export},
         handle::{decode, encode, get_record},
         keys,
         remote::OutboxEntry,
+        vat::PAGE_BYTES,
     },
     sync::{
         artifact_error,
-        cursor::{Cursor, Wanted},
+        cursor::{Cursor, Wanted, checked_entry, last_entry},
     },
     vats::heap,
 };
@@ -83,8 +83,8 @@ impl ArtifactSink for Sink {
     }
 }
 
-/// Length of the longest entry of a transcript, in bytes: a delivery, and its syscalls with their results.
-const MAX_ENTRY_BYTES: usize = 3 * MAX_DELIVERY_BYTES;
+/// Maximum length of a heap without its pages, in bytes. It has the globals of a module, which are a thousand at most.
+const MAX_HEAP_BYTES: u64 = 64 << 10;
 
 /// Checks an artifact against what the state binds, and writes it.
 fn take(wanted: &Wanted, bytes: &[u8], state: &mut dyn WriteLocal) -> Result<()> {
@@ -98,6 +98,11 @@ fn take(wanted: &Wanted, bytes: &[u8], state: &mut dyn WriteLocal) -> Result<()>
         }
         Wanted::Heap { vat, hash, pages } => {
             let key = keys::heap(*vat);
+            // Nothing but the host can tell whether the rest belongs to the hash.
+            let most = pages.saturating_mul(heap::LISTED_PAGE_BYTES).saturating_add(MAX_HEAP_BYTES);
+            if bytes.len() as u64 > most {
+                return Err(wrong());
+            }
             let own = heap::parse(&key, bytes, *hash)?;
             if own.len() as u64 != *pages {
                 return Err(inconsistent(format!(
@@ -113,13 +118,13 @@ fn take(wanted: &Wanted, bytes: &[u8], state: &mut dyn WriteLocal) -> Result<()>
                 state.set_local(&key, &encode(&count.saturating_add(1))?)?;
             }
         }
-        // The hash of the span is compared after its last entry.
-        Wanted::Entry { .. } if bytes.len() > MAX_ENTRY_BYTES => return Err(wrong()),
-        Wanted::Entry { vat, position } => {
-            state.set_local(&keys::transcript(*vat, *position), bytes)?
+        Wanted::Entry { vat, span } => {
+            let (_, entry) = checked_entry(*vat, span, bytes)?;
+            state.set_local(&keys::transcript(*vat, last_entry(span)), entry)?
         }
         Wanted::Page(hash) => {
-            if heap::page_hash(bytes) != *hash {
+            // The hash comes from the list of a heap, which nothing has checked yet.
+            if bytes.len() as u64 > PAGE_BYTES || heap::page_hash(bytes) != *hash {
                 return Err(wrong());
             }
             state.set_local(&keys::heap_page(hash), bytes)?;
@@ -161,4 +166,65 @@ fn derive_settled(name: &[u8], key: &[u8], value: &[u8], state: &mut dyn WriteLo
         state.set_local(&keys::settled(remote, &resolution.promise), &encode(&number)?)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_kernel_ports::{
+        VatId,
+        memory::MemoryState,
+        store::{Entry, Overlay as _, Read, StoreFault},
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Restored(MemoryState);
+
+    impl Read for Restored {
+        fn get(&self, key: &[u8]) -> std::result::Result<Option<Vec<u8>>, StoreFault> {
+            self.0.get(key)
+        }
+
+        fn next_after(
+            &self,
+            prefix: &[u8],
+            after: &[u8],
+        ) -> std::result::Result<Option<Entry>, StoreFault> {
+            self.0.next_after(prefix, after)
+        }
+
+        fn blob(&self, hash: &Hash) -> std::result::Result<Option<Vec<u8>>, StoreFault> {
+            self.0.blob(hash)
+        }
+    }
+
+    impl WriteLocal for Restored {
+        fn set_local(&mut self, key: &[u8], value: &[u8]) -> std::result::Result<(), StoreFault> {
+            self.0.set(key, value.to_vec());
+            Ok(())
+        }
+
+        fn put_blob(&mut self, bytes: &[u8]) -> std::result::Result<Hash, StoreFault> {
+            Ok(self.0.put_blob(bytes.to_vec()))
+        }
+    }
+
+    #[test]
+    fn what_only_the_host_can_check_is_no_longer_than_a_heap_can_be() {
+        let mut state = Restored::default();
+        let mut page = |length: u64| {
+            let bytes = vec![7; length as usize];
+            take(&Wanted::Page(heap::page_hash(&bytes)), &bytes, &mut state)
+        };
+        page(PAGE_BYTES).unwrap();
+        page(PAGE_BYTES + 1).unwrap_err();
+        let (hash, pages) = (Hash([3; 32]), 2);
+        let mut taken = |head: u64| {
+            let bytes = heap::tests::kept(pages, hash, head as usize);
+            take(&Wanted::Heap { vat: VatId(1), hash, pages }, &bytes, &mut state)
+        };
+        taken(MAX_HEAP_BYTES / 2).unwrap();
+        taken(MAX_HEAP_BYTES + 1).unwrap_err();
+    }
 }

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use capstan_kernel_ports::{
-    Hash,
+    Hash, VatId,
     artifact::{ArtifactError, ArtifactSource},
     store::Read,
 };
 
 use crate::{
     error::{Result, inconsistent},
-    state::keys,
+    state::{keys, vat::Span},
     sync::{
         artifact_error,
-        cursor::{Cursor, Wanted},
+        cursor::{Cursor, Wanted, entry_artifact, last_entry},
     },
     vats::heap,
 };
@@ -27,6 +27,8 @@ pub struct Source {
     cursor: Cursor,
     /// Holds of vanished heaps on pages.
     released: BTreeMap<Hash, u32>,
+    /// Hashes of the present transcript before each of its entries that are still to come.
+    before: Vec<Hash>,
 }
 
 impl Source {
@@ -36,7 +38,7 @@ impl Source {
     /// Returns an [`ArtifactError`] if the state cannot be read.
     pub fn new(state: &(impl Read + ?Sized)) -> std::result::Result<Self, ArtifactError> {
         let released = released(state).map_err(artifact_error)?;
-        Ok(Self { cursor: Cursor::new(), released })
+        Ok(Self { cursor: Cursor::new(), released, before: Vec::new() })
     }
 
     fn read(&mut self, state: &(impl Read + ?Sized)) -> Result<Option<Vec<u8>>> {
@@ -44,13 +46,35 @@ impl Source {
         let found = match &wanted {
             Wanted::Bundle { hash, .. } => state.blob(hash)?,
             Wanted::Heap { vat, .. } => state.get(&keys::heap(*vat))?,
-            Wanted::Entry { vat, position } => state.get(&keys::transcript(*vat, *position))?,
+            Wanted::Entry { vat, span } => self.entry(state, *vat, span)?,
             Wanted::Page(hash) => state.get(&keys::heap_page(hash))?,
         };
         let missing = || inconsistent(format!("{} is not on this node", wanted.name()));
         let content = found.ok_or_else(missing)?;
         self.cursor.advance(&wanted, &content)?;
         Ok(Some(content))
+    }
+
+    /// Reads the last entry of a span, with the hash of those before it. Returns `None` if this node lacks an entry.
+    fn entry(
+        &mut self,
+        state: &(impl Read + ?Sized),
+        vat: VatId,
+        span: &Span,
+    ) -> Result<Option<Vec<u8>>> {
+        if self.before.is_empty() {
+            let mut hash = Span::first_hash();
+            for position in span.start..span.end {
+                self.before.push(hash);
+                let Some(entry) = state.get(&keys::transcript(vat, position))? else {
+                    return Ok(None);
+                };
+                hash = Span::next_hash(hash, &entry);
+            }
+        }
+        let Some(before) = self.before.pop() else { return Ok(None) };
+        let entry = state.get(&keys::transcript(vat, last_entry(span)))?;
+        Ok(entry.map(|entry| entry_artifact(before, &entry)))
     }
 }
 

@@ -33,6 +33,9 @@ use crate::{
 /// no crank is held up.
 const RELEASED_PAGES_A_CRANK: usize = 256;
 
+/// Length of a page in the list of a heap, in bytes: its number and its hash.
+pub(crate) const LISTED_PAGE_BYTES: u64 = 36;
+
 /// A heap as it is kept.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 struct Kept {
@@ -209,4 +212,22 @@ pub(crate) fn page_hash(content: &[u8]) -> Hash {
 
 fn by_number(pages: &[HeapPage]) -> BTreeMap<u32, Hash> {
     pages.iter().map(|page| (page.number, page.hash)).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A heap with so many pages and a head of this length.
+    pub(crate) fn kept(pages: u64, hash: Hash, head: usize) -> Vec<u8> {
+        let page = |number| HeapPage { number, hash };
+        let own = (0..pages as u32).map(page).collect();
+        borsh::to_vec(&Kept { own, hash, memory_bytes: 1 << 20, head: vec![1; head] }).unwrap()
+    }
+
+    #[test]
+    fn a_listed_page_has_the_length_that_bounds_a_list() {
+        let length = |pages| kept(pages, Hash::default(), 0).len() as u64;
+        assert_eq!(length(9) - length(2), 7 * LISTED_PAGE_BYTES);
+    }
 }

@@ -55,23 +55,19 @@ pub enum ConfigError {
 }
 
 impl StateSync {
-    /// Writes this section into the `config.toml` of a home, in the place of the one that it has.
+    /// Writes these options into the section of the `config.toml` of a home. All else in it stays, comments too.
     ///
     /// # Errors
     /// [`ConfigError`].
     pub fn write(&self, home: &Path) -> Result<(), ConfigError> {
         let path = home.join(CONFIG);
         let fault = |source| ConfigError::Read { path: path.clone(), source };
-        let mut text = match fs::read_to_string(&path) {
+        let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             other => other.map_err(fault)?,
         };
         let wrong = |source| ConfigError::Option { path: path.clone(), source };
-        // It is the last section of a new home's file.
-        text.truncate(text.find("[state_sync]").unwrap_or(text.len()));
-        let section = toml::Table::try_from(self).map_err(|error| wrong(error.into()))?;
-        text.push_str(&format!("[state_sync]\n{section}"));
-        parse::parse(&text).map_err(wrong)?;
+        let text = parse::with_section(&text, "state_sync", self).map_err(wrong)?;
         capstan_files::write_atomic(&path, text.as_bytes(), 0o644).map_err(fault)
     }
 

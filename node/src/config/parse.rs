@@ -11,6 +11,9 @@ pub enum OptionError {
     /// The defaults cannot be written as TOML: a bug.
     #[error(transparent)]
     Defaults(#[from] toml::ser::Error),
+    /// The file cannot be changed, since it is not TOML.
+    #[error("the file cannot be changed: {0}")]
+    Document(String),
     /// There is no such section.
     #[error("there is no section [{name}]; did you mean [{nearest}]?")]
     Section {
@@ -78,6 +81,29 @@ pub(super) fn parse(text: &str) -> Result<Config, OptionError> {
     let config = toml::from_str(text)?;
     validate(&config)?;
     Ok(config)
+}
+
+/// Sets the options of a section in the text of a `config.toml`, and checks the result. Leaves all else as it is.
+pub(super) fn with_section(
+    text: &str,
+    name: &str,
+    options: &impl serde::Serialize,
+) -> Result<String, OptionError> {
+    parse(text)?;
+    let wrong = |error: toml_edit::TomlError| OptionError::Document(error.to_string());
+    let mut document: toml_edit::DocumentMut = text.parse().map_err(wrong)?;
+    let section = document.entry(name).or_insert(toml_edit::Item::Table(Default::default()));
+    for (option, value) in toml::Table::try_from(options)? {
+        let mut value: toml_edit::Value = value.to_string().parse().map_err(wrong)?;
+        if let Some(old) = section.get(&option).and_then(toml_edit::Item::as_value) {
+            // The comment behind it.
+            *value.decor_mut() = old.decor().clone();
+        }
+        section[&option] = toml_edit::Item::Value(value);
+    }
+    let text = document.to_string();
+    parse(&text)?;
+    Ok(text)
 }
 
 /// Checks what does not follow from the options' types.

@@ -110,3 +110,37 @@ fn vats_have_as_many_threads_as_configured_or_as_there_are_cores() {
     let cores = std::thread::available_parallelism().unwrap().get();
     assert_eq!(threads(""), cores.min(16));
 }
+
+#[test]
+fn state_sync_is_written_in_its_place_and_all_else_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join(CONFIG);
+    let sync = StateSync { interval: 7, keep: 9, enable: false, ..StateSync::default() };
+    let written = |text: &str| {
+        fs::write(&file, text).unwrap();
+        sync.write(home.path()).unwrap();
+        assert_eq!(Config::load(home.path()).unwrap().state_sync, sync, "{text}");
+        fs::read_to_string(&file).unwrap()
+    };
+    // What follows the section, comments, and a comment that names it.
+    let text = "# not [state_sync]\n[state_sync]\n# how often\ninterval = 5 # blocks\n\n# the log\n[log]\nlevel = \"debug\"\n";
+    let changed = written(text);
+    for kept in [
+        "# not [state_sync]\n",
+        "# how often\ninterval = 7 # blocks\n",
+        "# the log\n[log]\nlevel =",
+    ] {
+        assert!(changed.contains(kept), "{kept}: {changed}");
+    }
+    assert_eq!(Config::load(home.path()).unwrap().log.level, "debug");
+    let whole = written(TEMPLATE);
+    let differs = TEMPLATE.lines().zip(whole.lines()).filter(|(one, other)| one != other);
+    assert_eq!(differs.count(), 2, "only the two options changed");
+    assert_eq!(whole.lines().count(), TEMPLATE.lines().count());
+    for other in ["", "[vats]\nthreads = 2", "state_sync = { keep = 3 } # short\n"] {
+        written(other);
+    }
+    fs::write(&file, "[state_sync]\nkeep = \"x\"").unwrap();
+    assert!(sync.write(home.path()).is_err());
+    assert_eq!(fs::read_to_string(&file).unwrap(), "[state_sync]\nkeep = \"x\"");
+}

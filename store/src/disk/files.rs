@@ -101,10 +101,14 @@ pub(crate) fn with_suffix(file: &Path, ending: &str) -> PathBuf {
 pub(crate) fn move_into_place(files: [(&Path, &Path); 2]) -> Result<(), Error> {
     for (from, to) in files {
         fs::rename(from, to).map_err(|source| io_error(from, source))?;
-        let dir = to.parent().unwrap_or(Path::new("."));
-        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| io_error(dir, error))?;
+        sync_dir(to.parent().unwrap_or(Path::new(".")))?;
     }
     Ok(())
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), Error> {
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| io_error(dir, error))
 }
 
 pub(crate) fn io_error(path: &Path, source: std::io::Error) -> Error {

@@ -12,7 +12,7 @@ use redb::{Durability, StorageBackend, WriteTransaction};
 use crate::{
     Error, Options, StateView, Store,
     disk::{
-        files::{Files, exists, io_error, move_into_place, with_suffix},
+        files::{Files, exists, io_error, move_into_place, sync_dir, with_suffix},
         meta::{FILE, JOURNAL_FILE, Meta},
     },
     proven::check::check_alone,
@@ -329,6 +329,7 @@ impl Restored {
         // A store exists where its state's file exists: there is none until the last step.
         if exists(&state)? {
             fs::remove_file(&state).map_err(|error| io_error(&state, error))?;
+            sync_dir(&place.directory)?;
         }
         move_into_place([(&place.journal, &journal), (&place.state, &state)])?;
         let files = Files::open(&place.directory, &options)?;

@@ -11,43 +11,25 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::{Bench, config, online};
+use crate::{
+    Bench, config,
+    numbers::{self, Figures},
+    online,
+};
 
 /// Vats that are woken after the restart.
 const WOKEN: u64 = 100;
 
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
-    let (mut vats, mut deliveries, mut as_json) = (1_000, 10, false);
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let mut number = || -> Result<u64> {
-            let value = rest.next().with_context(|| format!("{argument} needs a number"))?;
-            value.parse().with_context(|| format!("{argument} {value}: not a number"))
-        };
-        match *argument {
-            "--vats" => vats = number()?,
-            "--deliveries" => deliveries = number()?,
-            "--json" => as_json = true,
-            other => bail!(
-                "unknown argument {other}: capstan-bench fleet [--vats N] [--deliveries N] [--json]"
-            ),
-        }
-    }
-    let figures = measure(vats.max(WOKEN), deliveries)?;
-    if as_json {
-        println!(
-            "{}",
-            Value::Object(figures.into_iter().map(|(name, value)| (name, json!(value))).collect())
-        );
-    } else {
-        figures.iter().for_each(|(name, value)| println!("{name:<64} {value:>10.1}"));
-    }
-    Ok(())
+    let known = [("--vats", 1_000), ("--deliveries", 10)];
+    numbers::run("fleet", arguments, known, |[vats, deliveries]| {
+        measure(vats.max(WOKEN), deliveries)
+    })
 }
 
-fn measure(vats: u64, deliveries: u64) -> Result<Vec<(String, f64)>> {
+fn measure(vats: u64, deliveries: u64) -> Result<Figures> {
     let workshop = Bench::workshop()?;
     let before = memory_mb()?;
     let mut bench = Bench::start_with(&workshop, config(&workshop)?, online(vats as usize + 10))?;

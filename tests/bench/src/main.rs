@@ -7,6 +7,7 @@ mod blocks;
 mod cost;
 mod fleet;
 mod growth;
+mod numbers;
 mod parallel;
 mod shapes;
 mod smallcaps;

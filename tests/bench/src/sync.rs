@@ -12,49 +12,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use capstan_app::sync::{Restorer, Snapshot, Snapshots};
 use capstan_conformance::javascript::Workshop;
 use capstan_kernel::{Kernel, KernelConfig, StaticVat, VAT_ADMIN};
 use capstan_kernel_ports::host::VatHost as _;
 use capstan_store::Options;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::{Batch, Bench, online, options};
+use crate::{
+    Batch, Bench,
+    numbers::{self, Figures},
+    online, options,
+};
 
 /// Vats in memory, on both nodes.
 const ONLINE: usize = 50;
-/// Blocks that are measured without a snapshot.
+/// Blocks that are measured without a snapshot, before it and after it.
 const BLOCKS: usize = 300;
 
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
-    let (mut vats, mut kib, mut as_json) = (50, 1_024, false);
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let mut number = || -> Result<u64> {
-            let value = rest.next().with_context(|| format!("{argument} needs a number"))?;
-            value.parse().with_context(|| format!("{argument} {value}: not a number"))
-        };
-        match *argument {
-            "--vats" => vats = number()?,
-            "--kib" => kib = number()?,
-            "--json" => as_json = true,
-            other => {
-                bail!("unknown argument {other}: capstan-bench sync [--vats N] [--kib N] [--json]")
-            }
-        }
-    }
-    let figures = measure(vats.max(10), kib)?;
-    if as_json {
-        let figures = figures.into_iter().map(|(name, value)| (name.to_owned(), json!(value)));
-        println!("{}", Value::Object(figures.collect()));
-    } else {
-        figures.iter().for_each(|(name, value)| println!("{name:<64} {value:>10.1}"));
-    }
-    Ok(())
+    let known = [("--vats", 50), ("--kib", 1_024)];
+    numbers::run("sync", arguments, known, |[vats, kib]| measure(vats.max(10), kib))
 }
-
-type Figures = Vec<(&'static str, f64)>;
 
 fn measure(vats: u64, kib: u64) -> Result<Figures> {
     let workshop = Bench::workshop()?;
@@ -69,11 +49,16 @@ fn measure(vats: u64, kib: u64) -> Result<Figures> {
     eprintln!();
     // The vats that are asked return to memory first.
     blocks(&mut bench, vats, |done| done < BLOCKS / 5)?;
-    let alone = blocks(&mut bench, vats, |done| done < BLOCKS)?;
+    let mut alone = blocks(&mut bench, vats, |done| done < BLOCKS)?;
     let dir = tempfile::tempdir()?;
     let snapshots = Snapshots::new(dir.path().join("snapshots"));
     let (snapshot, wrote, beside) = write_beside_blocks(&mut bench, vats, &snapshots)?;
-    let mut figures = vec![
+    // Before and after: what else the machine does may change meanwhile.
+    alone.extend(blocks(&mut bench, vats, |done| done < BLOCKS)?);
+    let named = |figures: Vec<(&str, f64)>| -> Figures {
+        figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    };
+    let mut figures = named(vec![
         ("vats", vats as f64),
         ("snapshot, MB", snapshot.head.bytes as f64 / 1e6),
         ("snapshot: chunks", f64::from(snapshot.head.chunk_count())),
@@ -84,9 +69,9 @@ fn measure(vats: u64, kib: u64) -> Result<Figures> {
         ("a block beside the writing, p99, ms", percentile(&beside, 99)),
         ("ratio of the p99", percentile(&beside, 99) / percentile(&alone, 99)),
         ("blocks beside the writing", beside.len() as f64),
-    ];
+    ]);
     drop(bench);
-    figures.extend(restore(&workshop, &snapshot, vats)?);
+    figures.extend(named(restore(&workshop, &snapshot, vats)?));
     Ok(figures)
 }
 
@@ -129,7 +114,11 @@ fn write_beside_blocks(
 }
 
 /// Restores the snapshot as a new node does, until its first block is committed.
-fn restore(workshop: &Workshop, snapshot: &Snapshot, vats: u64) -> Result<Figures> {
+fn restore(
+    workshop: &Workshop,
+    snapshot: &Snapshot,
+    vats: u64,
+) -> Result<Vec<(&'static str, f64)>> {
     let mut host = workshop.host()?;
     let folder = tempfile::tempdir()?;
     let dir = folder.path().join("store");
