@@ -15,7 +15,7 @@ use tendermint_rpc::dialect::v0_38::Dialect;
 use tendermint_rpc::endpoint::{abci_query, block, block_results, broadcast, tx, validators};
 use tendermint_rpc::{Order, SimpleRequest, endpoint};
 
-use crate::transport::Transport;
+use crate::transport::{BATCH, Transport};
 use crate::{ClientError, Deadline, SignedTx, Subscription, TxOutcome};
 
 /// JSON-RPC's code for errors of a method, which also says that a transaction is not found.
@@ -142,16 +142,21 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`] if the check fails, or as [`Client::call`].
     pub fn broadcast_sync(&self, tx: &SignedTx) -> Result<Hash, ClientError> {
-        let answer = self.call(broadcast::tx_sync::Request::new(tx.bytes()))?;
-        if answer.code.is_err() {
-            let code = answer.code.value();
-            return Err(ClientError::Refused {
-                codespace: answer.codespace,
-                code,
-                log: answer.log,
-            });
-        }
-        Ok(answer.hash)
+        self.call(broadcast::tx_sync::Request::new(tx.bytes())).and_then(admitted)
+    }
+
+    /// Broadcasts transactions one after the other, ten in each request, and waits for the application's checks. The
+    /// answers are in their order. A refusal does not keep the later ones from being sent.
+    ///
+    /// # Errors
+    /// As [`Client::call`]. What was sent before such an error may have been admitted.
+    pub fn broadcast_all(
+        &self,
+        txs: &[SignedTx],
+    ) -> Result<Vec<Result<Hash, ClientError>>, ClientError> {
+        let requests = txs.iter().map(|tx| broadcast::tx_sync::Request::new(tx.bytes())).collect();
+        let answers = self.transport.call_all(requests)?;
+        Ok(answers.into_iter().map(|answer| answer.and_then(admitted)).collect())
     }
 
     /// Broadcasts a [`SignedTx`] and waits for its block, as long as the node waits. Prefer [`Client::wait_tx`] if
@@ -178,17 +183,17 @@ impl Client {
     /// # Errors
     /// As [`Client::call`].
     pub fn tx(&self, hash: Hash) -> Result<Option<TxInfo>, ClientError> {
-        match self.call(tx::Request::new(hash, false)) {
-            Ok(answer) => self
-                .tx_info(answer.hash, answer.height.value(), answer.index, answer.tx_result)
-                .map(Some),
-            Err(ClientError::Rpc { code: INTERNAL_ERROR, data, .. })
-                if data.contains("not found") =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        self.found(self.call(tx::Request::new(hash, false)))
+    }
+
+    /// Returns the transactions with these hashes, each `None` while it is in no block. Ten are asked for in each request.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn txs(&self, hashes: &[Hash]) -> Result<Vec<Option<TxInfo>>, ClientError> {
+        let requests = hashes.iter().map(|hash| tx::Request::new(*hash, false)).collect();
+        let answers = self.transport.call_all(requests)?;
+        answers.into_iter().map(|answer| self.found(answer)).collect()
     }
 
     /// Waits until the transaction is in a block.
@@ -198,6 +203,33 @@ impl Client {
     /// [`Client::call`].
     pub fn wait_tx(&self, hash: Hash, deadline: Deadline) -> Result<TxInfo, ClientError> {
         deadline.poll(&format!("the block of transaction {hash}"), || self.tx(hash))?.succeeded()
+    }
+
+    /// Waits until all these transactions are in blocks. Their order is that of the hashes. Some may have failed there.
+    ///
+    /// # Errors
+    /// [`ClientError::Timeout`], or as [`Client::call`].
+    pub fn wait_txs(
+        &self,
+        hashes: &[Hash],
+        deadline: Deadline,
+    ) -> Result<Vec<TxInfo>, ClientError> {
+        let mut found = Vec::with_capacity(hashes.len());
+        let what = format!("the blocks of {} transactions", hashes.len());
+        deadline.poll(&what, || {
+            while found.len() < hashes.len() {
+                let next: Vec<Hash> =
+                    hashes.iter().skip(found.len()).take(BATCH).copied().collect();
+                let before = found.len();
+                // What comes after a missing one is asked for again.
+                found.extend(self.txs(&next)?.into_iter().map_while(|tx| tx));
+                if found.len() < before + next.len() {
+                    return Ok::<_, ClientError>(None);
+                }
+            }
+            Ok(Some(()))
+        })?;
+        Ok(found)
     }
 
     /// Returns the transactions whose events match `query`, in the chain's order. Pages count from 1 and hold
@@ -255,6 +287,23 @@ impl Client {
         Subscription::open(self.addr(), query)
     }
 
+    fn found(
+        &self,
+        answer: Result<tx::Response, ClientError>,
+    ) -> Result<Option<TxInfo>, ClientError> {
+        match answer {
+            Ok(answer) => self
+                .tx_info(answer.hash, answer.height.value(), answer.index, answer.tx_result)
+                .map(Some),
+            Err(ClientError::Rpc { code: INTERNAL_ERROR, data, .. })
+                if data.contains("not found") =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn tx_info(
         &self,
         hash: Hash,
@@ -280,6 +329,15 @@ impl Client {
             data,
             events: result.events,
         })
+    }
+}
+
+/// Returns the hash of a transaction that the application's check admitted.
+fn admitted(answer: broadcast::tx_sync::Response) -> Result<Hash, ClientError> {
+    let broadcast::tx_sync::Response { code, codespace, log, hash, .. } = answer;
+    match code.is_err() {
+        true => Err(ClientError::Refused { codespace, code: code.value(), log }),
+        false => Ok(hash),
     }
 }
 

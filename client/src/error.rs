@@ -17,6 +17,14 @@ pub enum ClientError {
         /// Description of the mistake.
         why: &'static str,
     },
+    /// The arguments of a call have no JSON.
+    #[error("{method} cannot be called: its arguments are not JSON: {why}")]
+    Request {
+        /// Method that was to be called.
+        method: String,
+        /// Description of the mistake.
+        why: String,
+    },
     /// Nothing answers at the node's address.
     #[error("no node answers at {addr}: {why}; is `capstan dev` running?")]
     Unreachable {

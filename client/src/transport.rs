@@ -3,10 +3,11 @@
 use std::io::Read;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tendermint_rpc::dialect::v0_38::Dialect;
-use tendermint_rpc::request::{Request, SimpleRequest};
+use tendermint_rpc::request::SimpleRequest;
 use ureq::Agent;
 
 use crate::ClientError;
@@ -29,11 +30,31 @@ pub(crate) struct Transport {
     limit: Duration,
 }
 
-/// JSON-RPC response whose result is not yet decoded.
+/// Calls in one POST. CometBFT takes ten unless its operator allows more.
+pub(crate) const BATCH: usize = 10;
+
+/// JSON-RPC request. Answers of a batch are matched by its number.
+#[derive(Serialize)]
+struct Call<'a, P> {
+    jsonrpc: &'static str,
+    id: usize,
+    method: &'a str,
+    params: P,
+}
+
+/// JSON-RPC response.
 #[derive(Deserialize)]
-struct Envelope {
-    result: Option<Value>,
+struct Envelope<T> {
+    #[serde(default)]
+    id: Value,
+    // A derived default would ask for one of `T`.
+    #[serde(default = "none")]
+    result: Option<T>,
     error: Option<RpcFault>,
+}
+
+fn none<T>() -> Option<T> {
+    None
 }
 
 #[derive(Deserialize)]
@@ -75,27 +96,74 @@ impl Transport {
         request: R,
     ) -> Result<R::Output, ClientError> {
         let method = request.method().to_string();
-        let body = request.into_json();
-        let result = self.post(&method, &body)?;
-        let response = <R as Request<Dialect>>::Response::deserialize(result);
-        response.map(Into::into).map_err(|error| self.malformed(&method, error.to_string()))
+        self.call_typed::<_, R::Response>(&method, request).map(Into::into)
+    }
+
+    /// Makes calls of one method, ten in each POST. The answers are in the order of `requests`.
+    pub(crate) fn call_all<R: SimpleRequest<Dialect>>(
+        &self,
+        requests: Vec<R>,
+    ) -> Result<Vec<Result<R::Output, ClientError>>, ClientError> {
+        let mut answers = Vec::with_capacity(requests.len());
+        let mut left = requests.into_iter().peekable();
+        while let Some(method) = left.peek().map(|request| request.method().to_string()) {
+            let calls = left.by_ref().take(BATCH).enumerate();
+            let calls: Vec<_> = calls.map(|(id, params)| call(id, &method, params)).collect();
+            let answer = self.post(&method, &json_of(&method, &calls)?)?;
+            answers.extend(self.answers::<R>(&method, &answer, calls.len())?);
+        }
+        Ok(answers)
     }
 
     /// Makes a call for which `tendermint-rpc` has no type.
     pub(crate) fn call_json(&self, method: &str, params: Value) -> Result<Value, ClientError> {
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        self.post(method, &body.to_string())
+        self.call_typed(method, params)
     }
 
-    /// Posts `body`, a call of `method`, and returns its result.
-    fn post(&self, method: &str, body: &str) -> Result<Value, ClientError> {
+    fn call_typed<P: Serialize, T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: P,
+    ) -> Result<T, ClientError> {
+        let answer = self.post(method, &json_of(method, &call(1, method, params))?)?;
+        let envelope = self.read::<Envelope<T>>(method, &answer)?;
+        self.result(method, envelope)
+    }
+
+    /// Puts the answers to a batch of `count` calls in order.
+    fn answers<R: SimpleRequest<Dialect>>(
+        &self,
+        method: &str,
+        answer: &Answer,
+        count: usize,
+    ) -> Result<Vec<Result<R::Output, ClientError>>, ClientError> {
+        let mut found: Vec<Option<Envelope<R::Response>>> = (0..count).map(|_| None).collect();
+        for envelope in self.read::<Vec<Envelope<R::Response>>>(method, answer)? {
+            let id = envelope.id.as_u64().and_then(|id| usize::try_from(id).ok());
+            let place = id.and_then(|id| found.get_mut(id)).filter(|place| place.is_none());
+            *place
+                .ok_or_else(|| self.malformed(method, "an id is none of the batch".to_owned()))? =
+                Some(envelope);
+        }
+        let envelope = |place: Option<_>| {
+            place.ok_or_else(|| {
+                self.malformed(method, "a call of the batch has no answer".to_owned())
+            })
+        };
+        let found: Vec<_> = found.into_iter().map(envelope).collect::<Result<_, _>>()?;
+        let result = |envelope| self.result(method, envelope).map(Into::into);
+        Ok(found.into_iter().map(result).collect())
+    }
+
+    /// Posts `body`, a call of `method` or several.
+    fn post(&self, method: &str, body: &str) -> Result<Answer, ClientError> {
         let unreachable = |error: ureq::Error| self.transport_fault(method, &error);
         let request = self
             .agent
             .post(format!("http://{}/", self.addr))
             .header("content-type", "application/json");
         let mut response = request.send(body).map_err(unreachable)?;
-        let status = response.status();
+        let status = response.status().as_u16();
         let mut text = Vec::new();
         let mut reader = response.body_mut().as_reader().take(MAX_ANSWER_BYTES + 1);
         reader.read_to_end(&mut text).map_err(|error| self.malformed(method, error.to_string()))?;
@@ -104,9 +172,26 @@ impl Transport {
                 self.malformed(method, format!("it has more than {MAX_ANSWER_BYTES} bytes"))
             );
         }
-        let envelope: Envelope = serde_json::from_slice(&text).map_err(|error| {
-            self.malformed(method, format!("HTTP status {status}, body is no JSON-RPC: {error}"))
-        })?;
+        Ok(Answer { status, text })
+    }
+
+    /// Decodes the answer to a call or to a batch. A single error can be the answer to a whole batch.
+    fn read<T: DeserializeOwned>(&self, method: &str, answer: &Answer) -> Result<T, ClientError> {
+        let Answer { status, text } = answer;
+        let error = match serde_json::from_slice::<T>(text) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        match serde_json::from_slice::<Envelope<IgnoredAny>>(text) {
+            Ok(Envelope { error: Some(fault), .. }) => Err(fault.of(method)),
+            Ok(_) => Err(self.malformed(method, error.to_string())),
+            Err(_) if text.starts_with(b"[") => Err(self.malformed(method, error.to_string())),
+            Err(error) => Err(self
+                .malformed(method, format!("HTTP status {status}, body is no JSON-RPC: {error}"))),
+        }
+    }
+
+    fn result<T>(&self, method: &str, envelope: Envelope<T>) -> Result<T, ClientError> {
         match envelope {
             Envelope { error: Some(fault), .. } => Err(fault.of(method)),
             Envelope { result: Some(result), .. } => Ok(result),
@@ -132,6 +217,21 @@ impl Transport {
     fn malformed(&self, method: &str, why: String) -> ClientError {
         ClientError::Malformed { addr: self.addr.clone(), method: method.to_owned(), why }
     }
+}
+
+/// HTTP status of an answer, and its body.
+struct Answer {
+    status: u16,
+    text: Vec<u8>,
+}
+
+fn call<P>(id: usize, method: &str, params: P) -> Call<'_, P> {
+    Call { jsonrpc: "2.0", id, method, params }
+}
+
+fn json_of(method: &str, calls: &impl Serialize) -> Result<String, ClientError> {
+    serde_json::to_string(calls)
+        .map_err(|error| ClientError::Request { method: method.to_owned(), why: error.to_string() })
 }
 
 impl RpcFault {
@@ -222,5 +322,61 @@ mod tests {
             "{error}"
         );
         assert!(error.to_string().contains("404"), "{error}");
+    }
+
+    /// Answers a request for each of `bodies`.
+    fn serve(bodies: Vec<String>) -> (Transport, std::thread::JoinHandle<()>) {
+        use std::io::{BufRead, BufReader, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let transport = Transport::new(&listener.local_addr().unwrap().to_string()).unwrap();
+        let server = std::thread::spawn(move || {
+            for body in bodies {
+                let mut stream = BufReader::new(listener.accept().unwrap().0);
+                let (mut line, mut length) = (String::new(), 0);
+                while stream.read_line(&mut line).unwrap() > 2 {
+                    let name = line.to_ascii_lowercase();
+                    if let Some(value) = name.strip_prefix("content-length:") {
+                        length = value.trim().parse().unwrap();
+                    }
+                    line.clear();
+                }
+                stream.read_exact(&mut vec![0; length]).unwrap();
+                write!(
+                    stream.get_mut(),
+                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                )
+                .unwrap();
+            }
+        });
+        (transport, server)
+    }
+
+    #[test]
+    fn answers_to_a_batch_are_matched_by_their_ids() {
+        use tendermint_rpc::endpoint::health::Request;
+        let ok = |id: u8| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
+        let fault = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"no","data":"x"}}"#;
+        let first = (0..10).rev().map(|id| if id == 1 { fault.to_owned() } else { ok(id) });
+        let first = format!("[{}]", first.collect::<Vec<_>>().join(","));
+        let (transport, server) = serve(vec![first, format!("[{}]", ok(0))]);
+        let answers = transport.call_all(vec![Request; 11]).unwrap();
+        server.join().unwrap();
+        let is_ok: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+        assert_eq!(is_ok, (0..11).map(|id| id != 1).collect::<Vec<_>>());
+        for (body, why) in [
+            (format!("[{}]", ok(0)), "a call of the batch has no answer"),
+            (format!("[{},{}]", ok(0), ok(0)), "an id is none of the batch"),
+            (format!("[{},{}]", ok(0), ok(2)), "an id is none of the batch"),
+            (ok(0), "invalid type: map"),
+            ("[1,2]".to_owned(), "invalid type: integer"),
+            ("nothing".to_owned(), "body is no JSON-RPC"),
+            (fault.to_owned(), "failed: no: x"),
+        ] {
+            let (transport, server) = serve(vec![body.clone()]);
+            let error = transport.call_all(vec![Request; 2]).unwrap_err().to_string();
+            server.join().unwrap();
+            assert!(error.contains(why), "{body}: {error}");
+        }
     }
 }

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use capstan_app::{App, AppOptions};
 use capstan_client::{
-    Amount, Args, Bundle, Client, ClientError, CreateVat, DEV_NAMES, Deadline, EventKind, Key,
-    Params, TxBuilder, Wallet,
+    Address, Amount, Args, Bundle, Client, ClientError, CreateVat, DEV_NAMES, Deadline, EventKind,
+    Key, Params, TxBuilder, Wallet,
 };
 use capstan_consensus::solo::{self, Solo, SoloConfig};
 use capstan_genesis::{Genesis, GenesisBundle};
@@ -67,6 +67,17 @@ impl Node {
 
 fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(20))
+}
+
+fn payment(from: &Address, to: &Address) -> cosmrs::proto::cosmos::bank::v1beta1::MsgSend {
+    cosmrs::proto::cosmos::bank::v1beta1::MsgSend {
+        from_address: from.to_string(),
+        to_address: to.to_string(),
+        amount: vec![cosmrs::proto::cosmos::base::v1beta1::Coin {
+            denom: "ucap".into(),
+            amount: "5".into(),
+        }],
+    }
 }
 
 fn module() -> Bundle {
@@ -241,14 +252,7 @@ fn replays_and_other_chains_are_refused() {
     let node = Node::start();
     let alice = node.wallet(0);
     let data = node.client.signer_data(&alice.address()).unwrap();
-    let message = cosmrs::proto::cosmos::bank::v1beta1::MsgSend {
-        from_address: alice.address().to_string(),
-        to_address: node.wallet(1).address().to_string(),
-        amount: vec![cosmrs::proto::cosmos::base::v1beta1::Coin {
-            denom: "ucap".into(),
-            amount: "5".into(),
-        }],
-    };
+    let message = payment(&alice.address(), &node.wallet(1).address());
     let builder = TxBuilder::new().message(&message).fee(Amount(10_000));
     let signed = builder.sign(&Key::dev(0), &data).unwrap();
     let info = node.client.broadcast_commit(&signed).unwrap();
@@ -356,4 +360,39 @@ fn the_example_runs_against_a_node() {
         "{report}"
     );
     assert!(report.contains(" deliveries and spent "), "{report}");
+}
+
+#[test]
+fn transactions_are_sent_and_found_in_batches() {
+    let node = Node::start();
+    let (alice, bob) = (Key::dev(0), Key::dev(1).address());
+    let mut signer = node.client.signer_data(&alice.address()).unwrap();
+    let mut sign = |sequence| {
+        signer.sequence = sequence;
+        let message = payment(&alice.address(), &bob);
+        TxBuilder::new().message(&message).fee(Amount(10_000)).sign(&alice, &signer).unwrap()
+    };
+    let mut txs: Vec<_> = (0..23).map(&mut sign).collect();
+    // One that is refused keeps none of the others back.
+    txs.insert(12, sign(400));
+    let mut answers = node.client.broadcast_all(&txs).unwrap();
+    let error = answers.remove(12).unwrap_err();
+    assert!(matches!(error, ClientError::Refused { .. }), "{error}");
+    txs.remove(12);
+    let hashes: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    let sent: Vec<_> = txs.iter().map(capstan_client::SignedTx::hash).collect();
+    assert_eq!(hashes, sent);
+    let found = node.client.wait_txs(&hashes, soon()).unwrap();
+    assert_eq!(found.iter().map(|tx| tx.hash).collect::<Vec<_>>(), hashes);
+    assert!(found.iter().all(|tx| tx.code == 0), "{found:?}");
+    let unknown = sign(401).hash();
+    let asked = node.client.txs(&[hashes[3], unknown, hashes[5]]).unwrap();
+    let heights: Vec<_> = asked.iter().map(|tx| tx.as_ref().map(|tx| tx.height)).collect();
+    assert_eq!(heights, [Some(found[3].height), None, Some(found[5].height)]);
+    let error = node
+        .client
+        .wait_txs(&[hashes[0], unknown], Deadline::after(Duration::from_millis(50)))
+        .unwrap_err();
+    assert!(matches!(error, ClientError::Timeout { .. }), "{error}");
+    assert!(node.client.broadcast_all(&[]).unwrap().is_empty());
 }

@@ -123,6 +123,11 @@ pub trait Overlay: Read {
     /// [`LOCAL`] are left out.
     fn merge(&mut self) -> u64;
 
+    /// Merges the top level into the one below, as [`Overlay::merge`] does, for a caller that does not need the count.
+    fn keep(&mut self) {
+        self.merge();
+    }
+
     /// Returns whether a level below the top one, but not committed state, has written `key`.
     ///
     /// The commit writes such a key anyway, so a further write adds nothing to its cost.

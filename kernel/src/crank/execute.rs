@@ -162,7 +162,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
     fn complete(&mut self, results: &mut CrankResults) -> Result<()> {
         let Self { state, host, online } = self;
         state.save()?;
-        state.over.merge();
+        state.over.keep();
         if let (Some(vat), false) = (results.delivered, results.upgraded) {
             let interval = state.globals().options.snapshot_interval;
             if let Snapshot::Failed(info) = snapshot_if_due(state, *host, online, vat, interval)? {

@@ -182,6 +182,15 @@ impl Overlay for Block {
         top[0].take_over(level, is_new)
     }
 
+    /// # Panics
+    ///
+    /// Panics if only the block's own level is open, which is a bug of the caller.
+    fn keep(&mut self) {
+        assert!(self.levels.len() > 1, "merge of the block's own level");
+        let Some(level) = self.levels.pop() else { return };
+        self.top().join(level);
+    }
+
     fn is_written_below(&self, key: &[u8]) -> bool {
         self.levels.iter().rev().skip(1).any(|level| level.writes.contains_key(key))
     }
