@@ -76,7 +76,7 @@ impl Flusher {
         let checkpoint = match &self.running {
             Some(running) => match running.wait(self.patience()) {
                 Some(result) => {
-                    self.running = None;
+                    self.running.take().map(Running::end);
                     result?
                 }
                 None => return Ok(None),
@@ -137,7 +137,9 @@ impl Flusher {
     /// All commits must be durable. A failure changes nothing: the journal has all that the checkpoint lacks.
     pub(crate) fn close(&mut self, past: &Past, left_bytes: usize) {
         if let Some(running) = self.running.take() {
-            match running.wait(None) {
+            let result = running.wait(None);
+            running.end();
+            match result {
                 Some(Ok(checkpoint)) => self.written(checkpoint.meta.serial),
                 _ => return,
             }
@@ -175,6 +177,11 @@ impl Flusher {
 }
 
 impl Running {
+    /// Waits until the thread has ended, so that it does not hold the file any more.
+    fn end(self) {
+        let _ = self.thread.join();
+    }
+
     /// Returns the result if it arrives in time, or `None` if not.
     fn wait(&self, patience: Option<Duration>) -> Option<Result<Checkpoint, Error>> {
         let result = match patience {
@@ -196,9 +203,7 @@ impl Drop for Flusher {
     /// Waits for both threads, so that the file is closed when the store is gone. Changes that are not in the
     /// checkpoint are in the journal.
     fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            let _ = running.thread.join();
-        }
+        self.running.take().map(Running::end);
         self.end_forgetting();
     }
 }
