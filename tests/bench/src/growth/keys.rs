@@ -1,9 +1,12 @@
-//! Keys: a bare store with values of 100 bytes under random keys.
+//! Keys: a bare store with values of 100 bytes under random keys, and a plain table of redb with the same.
+
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use capstan_kernel_ports::store::{Overlay as _, Read as _};
 use capstan_store::{Options, Store};
 use capstan_test_random::Random;
+use redb::{Builder, Database, TableDefinition};
 
 use super::{Point, cpu_us, median, median_us, progress};
 
@@ -11,43 +14,100 @@ use super::{Point, cpu_us, median, median_us, progress};
 const BATCH: u64 = 10_000;
 /// Keys that a measured block changes.
 const CHANGED: u64 = 500;
+/// Measured blocks: their changes fill the journal once, so that one checkpoint belongs to them.
+const BLOCKS: u64 = 115;
+/// Blocks in the journal of the stores that are opened, which is nearly full.
+const JOURNALED: u64 = 100;
 const READS: u64 = 200;
 
 pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
     let folder = tempfile::tempdir()?;
-    let path = folder.path().join("store");
-    let mut store = Store::open(&path, Options::default())?;
+    let (path, copy) = (folder.path().join("store"), folder.path().join("copy"));
+    let peer = Builder::new()
+        .set_cache_size(Options::default().cache_bytes)
+        .create(folder.path().join("peer"))?;
     let (mut points, mut made) = (Vec::new(), 0);
     for size in sizes {
+        let store = Store::open(&path, all_written())?;
         while made < *size {
             fill(&store, made..made + BATCH)?;
+            fill_peer(&peer, made..made + BATCH)?;
             made += BATCH;
             progress("keys", made, *size);
         }
-        let mut times = Vec::new();
-        for round in 0..30 {
-            times.push(cpu_us(|| change(&store, round, made))?.0);
-        }
+        drop(store);
+        let mut costs = commits(&path, made)?;
+        costs.push(("the same in a plain table of redb", change_peer(&peer, made)?));
+        let store = Store::open(&path, Options::default())?;
         let get = median_us(20, |round| read(&store, round as u64, made))?;
         let next = median_us(20, |round| walk(&store, round as u64, made))?;
+        (BLOCKS..BLOCKS + JOURNALED).try_for_each(|round| change(&store, round, made))?;
+        std::fs::create_dir_all(&copy)?;
+        for file in [capstan_store::FILE, capstan_store::JOURNAL_FILE] {
+            std::fs::copy(path.join(file), copy.join(file))?;
+        }
+        drop(store);
+        let open = |path: &Path| cpu_us(|| Ok(Store::open(path, Options::default())?));
+        let crashed = open(&copy)?.0;
         let mut openings = Vec::new();
         for _ in 0..3 {
-            drop(store);
-            let (us, opened) = cpu_us(|| Ok(Store::open(&path, Options::default())?))?;
-            store = opened;
-            openings.push(us);
+            openings.push(open(&path)?.0);
         }
-        points.push(Point {
-            size: made,
-            costs: vec![
-                ("commit of a block, a changed key", median(&mut times) / CHANGED as f64),
-                ("read of a key", get / READS as f64),
-                ("read of the next key", next / READS as f64),
-                ("opening of the store", median(&mut openings)),
-            ],
-        });
+        costs.extend([
+            ("read of a key", get / READS as f64),
+            ("read of the next key", next / READS as f64),
+            ("opening of the store", median(&mut openings)),
+            ("opening of the store after a crash", crashed),
+        ]);
+        points.push(Point { size: made, costs });
     }
     Ok(points)
+}
+
+/// Returns options of a store that is written to the state's file when it is dropped.
+fn all_written() -> Options {
+    Options { left_bytes: 0, ..Options::default() }
+}
+
+/// Measures blocks without a checkpoint beside them, and all blocks with the checkpoint that their journal takes.
+fn commits(path: &Path, made: u64) -> Result<Vec<(&'static str, f64)>> {
+    let store = Store::open(path, all_written())?;
+    let (mut times, mut all) = (Vec::new(), 0.0);
+    for round in 0..BLOCKS {
+        let us = cpu_us(|| change(&store, round, made))?.0;
+        times.push(us);
+        all += us;
+    }
+    all += cpu_us(|| Ok(drop(store)))?.0;
+    Ok(vec![
+        ("commit of a block, a changed key", median(&mut times) / CHANGED as f64),
+        ("the same with its checkpoint", all / (CHANGED * BLOCKS) as f64),
+    ])
+}
+
+const PEER: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peer");
+
+fn fill_peer(peer: &Database, keys: std::ops::Range<u64>) -> Result<()> {
+    write_peer(peer, keys.map(|number| (key(number), value(number))).collect())
+}
+
+/// Changes as many keys as the measured blocks, in key order and in one transaction, as a checkpoint does.
+fn change_peer(peer: &Database, made: u64) -> Result<f64> {
+    let all = CHANGED * BLOCKS;
+    let changes = (0..all).map(|i| (key(spread(i, made)), value(i / CHANGED + 1))).collect();
+    Ok(cpu_us(|| write_peer(peer, changes))?.0 / all as f64)
+}
+
+fn write_peer(peer: &Database, mut changes: Vec<(Vec<u8>, Vec<u8>)>) -> Result<()> {
+    changes.sort();
+    let transaction = peer.begin_write()?;
+    {
+        let mut table = transaction.open_table(PEER)?;
+        for (key, value) in changes {
+            table.insert(key.as_slice(), value.as_slice())?;
+        }
+    }
+    Ok(transaction.commit()?)
 }
 
 fn fill(store: &Store, keys: std::ops::Range<u64>) -> Result<()> {
