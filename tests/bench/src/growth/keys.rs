@@ -23,21 +23,17 @@ const READS: u64 = 200;
 pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
     let folder = tempfile::tempdir()?;
     let (path, copy) = (folder.path().join("store"), folder.path().join("copy"));
-    let peer = Builder::new()
-        .set_cache_size(Options::default().cache_bytes)
-        .create(folder.path().join("peer"))?;
     let (mut points, mut made) = (Vec::new(), 0);
     for size in sizes {
-        let store = Store::open(&path, all_written())?;
+        let store = Store::open(&path, filled())?;
         while made < *size {
             fill(&store, made..made + BATCH)?;
-            fill_peer(&peer, made..made + BATCH)?;
             made += BATCH;
             progress("keys", made, *size);
         }
         drop(store);
         let mut costs = commits(&path, made)?;
-        costs.push(("the same in a plain table of redb", change_peer(&peer, made)?));
+        costs.push(("the same in a plain table of redb", peer(folder.path(), made)?));
         let store = Store::open(&path, Options::default())?;
         let get = median_us(20, |round| read(&store, round as u64, made))?;
         let next = median_us(20, |round| walk(&store, round as u64, made))?;
@@ -69,6 +65,11 @@ fn all_written() -> Options {
     Options { left_bytes: 0, ..Options::default() }
 }
 
+/// Returns options of a store that is filled: it writes rarely, and everything when it is dropped.
+fn filled() -> Options {
+    Options { left_bytes: 0, journal_bytes: 1 << 30, ..Options::default() }
+}
+
 /// Measures blocks without a checkpoint beside them, and all blocks with the checkpoint that their journal takes.
 fn commits(path: &Path, made: u64) -> Result<Vec<(&'static str, f64)>> {
     let store = Store::open(path, all_written())?;
@@ -87,15 +88,24 @@ fn commits(path: &Path, made: u64) -> Result<Vec<(&'static str, f64)>> {
 
 const PEER: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peer");
 
-fn fill_peer(peer: &Database, keys: std::ops::Range<u64>) -> Result<()> {
-    write_peer(peer, keys.map(|number| (key(number), value(number))).collect())
-}
-
-/// Changes as many keys as the measured blocks, in key order and in one transaction, as a checkpoint does.
-fn change_peer(peer: &Database, made: u64) -> Result<f64> {
+/// Fills a plain table with the same keys. Changes as many of them as the measured blocks, in key order and in one
+/// transaction, as a checkpoint does.
+fn peer(folder: &Path, made: u64) -> Result<f64> {
+    let path = folder.join("peer");
+    let database = Builder::new().set_cache_size(Options::default().cache_bytes).create(&path)?;
+    let mut keys: Vec<_> = (0..made).map(|number| (key(number), number)).collect();
+    keys.sort();
+    for keys in keys.chunks(100_000) {
+        let entries = keys.iter().map(|(key, number)| (key.clone(), value(*number)));
+        write_peer(&database, entries.collect())?;
+    }
+    drop(keys);
     let all = CHANGED * BLOCKS;
     let changes = (0..all).map(|i| (key(spread(i, made)), value(i / CHANGED + 1))).collect();
-    Ok(cpu_us(|| write_peer(peer, changes))?.0 / all as f64)
+    let us = cpu_us(|| write_peer(&database, changes))?.0;
+    drop(database);
+    std::fs::remove_file(path)?;
+    Ok(us / all as f64)
 }
 
 fn write_peer(peer: &Database, mut changes: Vec<(Vec<u8>, Vec<u8>)>) -> Result<()> {

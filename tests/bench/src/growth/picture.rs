@@ -86,7 +86,7 @@ fn panel(svg: &mut String, axis: &Axis) {
         let _ = writeln!(
             svg,
             "<path d=\"M{x:.1} {TOP}V{bottom}\" stroke=\"#ddd\"/><text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-            bottom + 16.0,
+            bottom + 20.0,
             count(power),
         );
     }
@@ -122,7 +122,9 @@ fn curve(svg: &mut String, axis: &Axis, cost: usize, (across, up): (&Scale, &Sca
         let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>");
     }
     let y = PANEL_HEIGHT + LEGEND_LINE * cost as f64 + 4.0;
-    let by = axis.growth(cost).map_or_else(String::new, |by| format!(" ({by:.2}× a decade)"));
+    let faster = if axis.exceeds(cost) { ", faster than the logarithm" } else { "" };
+    let by = axis.growth(cost);
+    let by = by.map_or_else(String::new, |by| format!(" ({by:.2}× a decade{faster})"));
     let name = axis.points.first().map_or("", |point| point.costs[cost].0);
     let _ = writeln!(
         svg,
