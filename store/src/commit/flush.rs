@@ -76,7 +76,7 @@ impl Flusher {
         let checkpoint = match &self.running {
             Some(running) => match running.wait(self.patience()) {
                 Some(result) => {
-                    self.running.take().map(Running::end);
+                    self.end_running();
                     result?
                 }
                 None => return Ok(None),
@@ -138,7 +138,7 @@ impl Flusher {
     pub(crate) fn close(&mut self, past: &Past, left_bytes: usize) {
         if let Some(running) = self.running.take() {
             let result = running.wait(None);
-            running.end();
+            let _ = running.thread.join();
             match result {
                 Some(Ok(checkpoint)) => self.written(checkpoint.meta.serial),
                 _ => return,
@@ -153,6 +153,13 @@ impl Flusher {
             state.map(|state| state.write_checkpoint(&self.db, &self.path))
         {
             self.written(checkpoint.meta.serial);
+        }
+    }
+
+    /// Waits until the thread of a checkpoint has ended, so that it does not hold the file any more.
+    fn end_running(&mut self) {
+        if let Some(running) = self.running.take() {
+            let _ = running.thread.join();
         }
     }
 
@@ -177,11 +184,6 @@ impl Flusher {
 }
 
 impl Running {
-    /// Waits until the thread has ended, so that it does not hold the file any more.
-    fn end(self) {
-        let _ = self.thread.join();
-    }
-
     /// Returns the result if it arrives in time, or `None` if not.
     fn wait(&self, patience: Option<Duration>) -> Option<Result<Checkpoint, Error>> {
         let result = match patience {
@@ -203,7 +205,7 @@ impl Drop for Flusher {
     /// Waits for both threads, so that the file is closed when the store is gone. Changes that are not in the
     /// checkpoint are in the journal.
     fn drop(&mut self) {
-        self.running.take().map(Running::end);
+        self.end_running();
         self.end_forgetting();
     }
 }

@@ -32,12 +32,19 @@ pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
             progress("keys", made, *size);
         }
         drop(store);
-        let mut costs = commits(&path, made)?;
+        let (commit, whole) = commits(&path, all_written(), 0, made)?;
+        let (small, small_whole) = commits(&path, small_caches(), BLOCKS, made)?;
+        let mut costs = vec![
+            ("commit of a block, a changed key", commit),
+            ("the same with its checkpoint", whole),
+            ("commit, the caches a hundredth", small),
+            ("the same with its checkpoint, the caches a hundredth", small_whole),
+        ];
         costs.push(("the same in a plain table of redb", peer(folder.path(), made)?));
         let store = Store::open(&path, Options::default())?;
         let get = median_us(20, |round| read(&store, round as u64, made))?;
         let next = median_us(20, |round| walk(&store, round as u64, made))?;
-        (BLOCKS..BLOCKS + JOURNALED).try_for_each(|round| change(&store, round, made))?;
+        (2 * BLOCKS..2 * BLOCKS + JOURNALED).try_for_each(|round| change(&store, round, made))?;
         std::fs::create_dir_all(&copy)?;
         for file in [capstan_store::FILE, capstan_store::JOURNAL_FILE] {
             std::fs::copy(path.join(file), copy.join(file))?;
@@ -65,25 +72,29 @@ fn all_written() -> Options {
     Options { left_bytes: 0, ..Options::default() }
 }
 
+/// Returns options with caches that hold little of any measured state. So the smaller sizes show what a state costs that is
+/// a hundred times as large, beside usual caches.
+fn small_caches() -> Options {
+    let Options { cache_bytes, tree_nodes, .. } = Options::default();
+    Options { cache_bytes: cache_bytes / 100, tree_nodes: tree_nodes / 100, ..all_written() }
+}
+
 /// Returns options of a store that is filled: it writes rarely, and everything when it is dropped.
 fn filled() -> Options {
     Options { left_bytes: 0, journal_bytes: 1 << 30, ..Options::default() }
 }
 
 /// Measures blocks without a checkpoint beside them, and all blocks with the checkpoint that their journal takes.
-fn commits(path: &Path, made: u64) -> Result<Vec<(&'static str, f64)>> {
-    let store = Store::open(path, all_written())?;
+fn commits(path: &Path, options: Options, first: u64, made: u64) -> Result<(f64, f64)> {
+    let store = Store::open(path, options)?;
     let (mut times, mut all) = (Vec::new(), 0.0);
     for round in 0..BLOCKS {
-        let us = cpu_us(|| change(&store, round, made))?.0;
+        let us = cpu_us(|| change(&store, first + round, made))?.0;
         times.push(us);
         all += us;
     }
     all += cpu_us(|| Ok(drop(store)))?.0;
-    Ok(vec![
-        ("commit of a block, a changed key", median(&mut times) / CHANGED as f64),
-        ("the same with its checkpoint", all / (CHANGED * BLOCKS) as f64),
-    ])
+    Ok((median(&mut times) / CHANGED as f64, all / (CHANGED * BLOCKS) as f64))
 }
 
 const PEER: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peer");

@@ -13,9 +13,11 @@ const TOP: f64 = 34.0;
 const BOTTOM: f64 = 34.0;
 const LEGEND_LINE: f64 = 15.0;
 const COLUMNS: usize = 2;
-/// Colours that people with any colour vision tell apart (Okabe and Ito).
-const COLOURS: [&str; 7] =
-    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
+/// Colours that people with any colour vision tell apart (Okabe and Ito, and three of Tol).
+const COLOURS: [&str; 10] = [
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999",
+    "#882255", "#117733",
+];
 
 /// Draws the axes.
 pub(super) fn draw(axes: &[Axis]) -> String {
