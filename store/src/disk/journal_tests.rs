@@ -68,7 +68,12 @@ fn entry(value: Vec<u8>) -> Entry {
 
 fn all_after(journal: &Journal, serial: u64) -> Vec<(Meta, Entry)> {
     let mut all = Vec::new();
-    journal.read_after(serial, |meta, entry| Ok(all.push((meta, entry)))).unwrap();
+    journal
+        .read_after(serial, |meta, entry| {
+            all.push((meta, entry));
+            Ok(())
+        })
+        .unwrap();
     all
 }
 
@@ -150,7 +155,10 @@ fn a_flipped_bit_is_an_error_or_loses_the_last_commit_alone() {
             continue;
         };
         let mut found = Vec::new();
-        let read = journal.read_after(0, |meta, entry| Ok(found.push((meta, entry))));
+        let read = journal.read_after(0, |meta, entry| {
+            found.push((meta, entry));
+            Ok(())
+        });
         refused += usize::from(read.is_err());
         for (number, (meta, entry)) in (1..).zip(found) {
             assert_eq!(meta, self::meta(number), "a flip at {at}");

@@ -93,7 +93,11 @@ fn commits(path: &Path, options: Options, first: u64, made: u64) -> Result<(f64,
         times.push(us);
         all += us;
     }
-    all += cpu_us(|| Ok(drop(store)))?.0;
+    all += cpu_us(|| {
+        drop(store);
+        Ok(())
+    })?
+    .0;
     Ok((median(&mut times) / CHANGED as f64, all / (CHANGED * BLOCKS) as f64))
 }
 
