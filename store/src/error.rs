@@ -53,6 +53,12 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// The Merkle tree of a past height was asked for, which the store does not keep when it is opened again.
+    #[error(
+        "the tree of height {0} is not kept since the store was opened, only its entries; take a later height"
+    )]
+    NoTree(u64),
+
     /// A proof of absence was asked for, and the proven tree has no record that could prove it.
     #[error("no record exists yet, so that nothing can be proved; ask again after the next block")]
     NothingToProve,

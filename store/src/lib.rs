@@ -45,48 +45,54 @@
 //!
 //! # Files
 //!
-//! There are two redb files. `journal.redb` has the changes of the last commits, and `state.redb` the whole state as
-//! of some commits ago. The committed state is the state's file with the later changes written over it.
+//! There are two files. `journal.log` has the changes of the last commits, and `state.redb`, a redb database, the whole
+//! state as of some commits ago. The committed state is the state's file with the later changes written over it.
 //!
 //! ```text
-//! commit ──► journal.redb   changes of commits 41 42 43 44     durable when `commit` returns
+//! commit ──► journal.log    changes of commits 41 42 43 44     durable when `commit` returns
 //!        └─► memory         the same, and the tree's nodes     seen by all later readers
 //!                 │ every 64 MiB, in a thread of its own, in one transaction
 //!                 ▼
 //!            state.redb      everything as of commit 40
 //! ```
 //!
-//! The journal alone decides what is committed: one transaction a block. The state's file follows in checkpoints of
+//! The journal alone decides what is committed: one write and one sync a block. The state's file follows in checkpoints of
 //! one transaction each, which contain only what is durable in the journal. An entry leaves the journal after a
 //! checkpoint has it. So at any instruction the journal has every commit from the state's to the last, and nothing
 //! has to be reconciled. Opening replays the commits that the state's file lacks, and compares the root. A key that
 //! changes in every block is written to the state's file once a checkpoint, and so are the upper nodes of the tree.
 //!
-//! ## Tables
+//! ## Tables of the state's file
 //!
-//! Integers are big-endian, except in the keys of `journal`, which redb encodes.
+//! Integers are big-endian.
 //!
 //! ```text
-//! file     table    key                             value
-//! state    flat     key                             value, of every entry, node-local ones included
-//!          tree     tree key                        node
-//!          blob     SHA-256 (32)                    content with this hash
-//! journal  journal  commit's serial (8), part (4)   up to 65,024 bytes of an entry
-//! both     meta     "magic"                         "capstan state" or "capstan journal"
-//!                   "format"                        4, the FORMAT (4)
-//!                   "height"                        block height (8)
-//!                   "serial"                        number of commits so far (8)
-//!                   "root"                          root hash (32), zeros if the tree is empty
-//!                   "proven root"                   root hash of the proven tree (32), zeros if it is empty
-//!                   "root node"                     tree key of the root, absent if the tree is empty
+//! table  key             value
+//! flat   key             value, of every entry, node-local ones included
+//! tree   tree key        node
+//! blob   SHA-256 (32)    content with this hash
+//! meta   "magic"         "capstan state"
+//!        "format"        5, the FORMAT (4)
+//!        "height"        block height (8)
+//!        "serial"        number of commits so far (8)
+//!        "root"          root hash (32), zeros if the tree is empty
+//!        "proven root"   root hash of the proven tree (32), zeros if it is empty
+//!        "root node"     tree key of the root, absent if the tree is empty
 //! ```
 //!
 //! ## Bytes
 //!
-//! Lengths in bytes stand in parentheses. Integers in a journal entry are little-endian, as borsh writes them.
+//! Lengths in bytes stand in parentheses. Integers of the journal are little-endian, but for the format in its first
+//! block, which is as in the state's file.
 //!
 //! ```text
-//! entry     BLAKE3 of varint(length of the rest) and the rest (32)
+//! journal   blocks of 4,096 bytes; the first: "capstan journal\n", format (4), zeros
+//!           each other one: 0: free, 1: a frame begins, 2: it goes on (1); up to 4,095 bytes of a frame
+//! frame     BLAKE3 of varint(56) and the next four fields (32)
+//!           length of the entries (8), serials of the first and the last one (8, 8)
+//!           BLAKE3 of varint(length) and the entries (32)
+//!           entries
+//! entry     height (8), serial (8), root (32), proven root (32), root node: 0 (1), or 1 (1), key length (4), tree key
 //!           number of changes (4), each: key length (4), key, 0 (1): removed
 //!                                                            or 1 (1), value length (4), value
 //!           number of new blobs (4), each: length (4), content
@@ -138,7 +144,7 @@
 //! The criteria are crash safety first, p99 second, p50 third. redb has one file, checksums, two-phase commits and
 //! readers at a fixed state. It was killed and starved of its medium in tests, here and in its own project, without
 //! a loss. fjall's compaction stalled a block for most of a second. A B-tree is bad at many small writes all over it
-//! in every block, and the journal takes these away. Durable commits use redb's quick repair: two syncs instead of
+//! in every block, and the journal takes these away. Checkpoints use redb's quick repair: two syncs instead of
 //! one, so that opening after a crash need not read the whole file.
 //! `cargo bench --workspace --bench commit --profile dev` measures this crate.
 //!

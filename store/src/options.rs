@@ -11,6 +11,9 @@ pub struct Options {
     /// Journal size, in bytes, that triggers a checkpoint. Each change counts 1,024 bytes extra. Opening the store
     /// replays the journal, and the changes in it are also held in memory.
     pub journal_bytes: usize,
+    /// Journal size, in bytes, that a store leaves when it is dropped. If the journal is longer, it is shortened by a last
+    /// checkpoint, so that the next opening replays no more than this. After a crash it replays the whole journal.
+    pub left_bytes: usize,
     /// Number of heights before the last one that can be read: see [`Past`](crate::Past) and
     /// [`StateView::record`](crate::StateView::record).
     pub retain_heights: u64,
@@ -38,6 +41,7 @@ impl Default for Options {
             cache_bytes: 256 << 20,
             tree_nodes: 200_000,
             journal_bytes: 64 << 20,
+            left_bytes: 8 << 20,
             retain_heights: 100,
             background: true,
             check_integrity: false,

@@ -9,8 +9,8 @@ use crate::StateView;
 
 /// The states that were committed last, each unaffected by later commits. Clones share them.
 ///
-/// They are in memory only. An opening makes those again that are not before the last checkpoint, from the journal. Their
-/// number is bounded, and so is the weight of the changes between them. Otherwise the database would keep the pages of
+/// They are in memory only. An opening makes those again that are not before the last checkpoint, from the journal, but
+/// without their trees: their entries and proofs can be read, and they cannot be exported. Their number is bounded, and so is the weight of the changes between them. Otherwise the database would keep the pages of
 /// too many checkpoints for them.
 #[derive(Clone, Debug, Default)]
 pub struct Past(Arc<RwLock<States>>);
@@ -34,6 +34,21 @@ impl Past {
     pub fn first_height(&self) -> Option<u64> {
         let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
         kept.states.front().map(|(state, _)| state.height())
+    }
+
+    /// Returns the oldest state with a tree after which the changes weigh at most `max_bytes`, or the last state if there is
+    /// none.
+    pub(crate) fn oldest_within(&self, max_bytes: usize) -> Option<StateView> {
+        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (mut found, mut after_bytes) = (None, 0_usize);
+        for (state, weight_bytes) in kept.states.iter().rev() {
+            if found.is_some() && (after_bytes > max_bytes || !state.has_tree()) {
+                break;
+            }
+            found = Some(state.clone());
+            after_bytes = after_bytes.saturating_add(*weight_bytes);
+        }
+        found
     }
 
     /// Forgets all states, and begins with `state`.

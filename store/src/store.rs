@@ -16,12 +16,7 @@ use crate::{
         net::{check_length, net_writes, tree_changes},
         replay::{Replayed, replay},
     },
-    disk::{
-        checkpoint::Checkpoint,
-        files::Files,
-        journal::{Entry, Journal},
-        meta::{FILE, JOURNAL_FILE},
-    },
+    disk::{checkpoint::Checkpoint, entry::Entry, files::Files, journal::Journal, meta::FILE},
     proven::versions::advance,
     tree::{
         merk::MerkTree,
@@ -49,6 +44,18 @@ struct Writer {
     tree: Option<MerkTree>,
     journal: Journal,
     flusher: Flusher,
+    past: Past,
+    /// See [`Options::left_bytes`].
+    left_bytes: usize,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // What is not durable must not reach the state's file.
+        if self.journal.write().is_ok() {
+            self.flusher.close(&self.past, self.left_bytes);
+        }
+    }
 }
 
 impl Store {
@@ -61,7 +68,7 @@ impl Store {
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let path = path.as_ref();
         let files = Files::open(path, &options)?;
-        Self::checked_over(files, path.join(FILE), path.join(JOURNAL_FILE), options)
+        Self::checked_over(files, path.join(FILE), options)
     }
 
     /// Creates an empty store in memory, for tests. It differs from one of [`Store::open`] only in its media.
@@ -77,8 +84,7 @@ impl Store {
         options: Options,
     ) -> Result<Self, Error> {
         let files = Files::on_backends(state, journal, &options)?;
-        let (path, journal_path) = ("the state's medium".into(), "the journal's medium".into());
-        Self::checked_over(files, path, journal_path, options)
+        Self::checked_over(files, "the state's medium".into(), options)
     }
 
     /// Returns the committed height, 0 before the first commit.
@@ -173,32 +179,20 @@ impl Store {
         }
     }
 
-    fn checked_over(
-        files: Files,
-        path: PathBuf,
-        journal_path: PathBuf,
-        options: Options,
-    ) -> Result<Self, Error> {
+    fn checked_over(files: Files, path: PathBuf, options: Options) -> Result<Self, Error> {
         let check = options.check_integrity;
-        let store = Self::over(files, path, journal_path, options)?;
+        let store = Self::over(files, path, options)?;
         if check {
             store.reader().check_integrity()?;
         }
         Ok(store)
     }
 
-    pub(crate) fn over(
-        files: Files,
-        path: PathBuf,
-        journal_path: PathBuf,
-        options: Options,
-    ) -> Result<Self, Error> {
-        let state = Arc::new(files.state);
+    pub(crate) fn over(files: Files, path: PathBuf, options: Options) -> Result<Self, Error> {
+        let (state, mut journal) = (Arc::new(files.state), files.journal);
         let checkpoint = Arc::new(Checkpoint::take(&state, &path)?);
-        let (journal, meta) = Journal::open(files.journal, &journal_path)?;
-        let done = journal.serials_up_to(checkpoint.meta.serial)?;
-        let mut flusher = Flusher::new(state, path.clone(), &options, done);
-        let Replayed { tree, states } = replay(&journal, meta, checkpoint, &options, &mut flusher)?;
+        let mut flusher = Flusher::new(state, path.clone(), &options);
+        let Replayed { tree, states } = replay(&mut journal, checkpoint, &options, &mut flusher)?;
         let past = Past::default();
         let mut current = None;
         for (state, weight_bytes) in states {
@@ -208,8 +202,14 @@ impl Store {
         let current = current.ok_or_else(|| Error::Damaged("there is no state".to_owned()))?;
         Ok(Self {
             current: RwLock::new(current),
+            writer: Mutex::new(Writer {
+                tree: Some(tree),
+                journal,
+                flusher,
+                past: past.clone(),
+                left_bytes: options.left_bytes,
+            }),
             past,
-            writer: Mutex::new(Writer { tree: Some(tree), journal, flusher }),
             path,
             options,
         })
@@ -224,6 +224,7 @@ impl Store {
         let other = make()?;
         let state = other.reader();
         *writer = other.writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        writer.past = self.past.clone();
         self.past.restart(state.clone());
         self.publish(state);
         Ok(())
@@ -257,7 +258,7 @@ impl Store {
 
     fn write(&self, prepared: Prepared, height: u64, durability: Durability) -> Result<(), Error> {
         let mut writer = self.lock();
-        let Writer { tree, journal, flusher } = &mut *writer;
+        let Writer { tree, journal, flusher, .. } = &mut *writer;
         self.check_current(&prepared.base)?;
         let committed = prepared.base.height();
         if height < committed || (height == committed && committed > 0) {
@@ -270,9 +271,9 @@ impl Store {
             let over = current.over(checkpoint);
             self.publish(over.clone());
             flusher.forget(std::mem::replace(&mut current, over));
+            journal.release(current.checkpoint_serial());
         }
-        journal.commit(&prepared.entry, &meta, flusher.done(), durable)?;
-        flusher.forget_done();
+        journal.commit(&prepared.entry, &meta, durable)?;
         let weight_bytes = prepared.entry.weight_bytes();
         flusher.journaled(meta.serial, weight_bytes, durable);
         let Entry { flat, blobs } = prepared.entry;

@@ -116,7 +116,8 @@ fn sweep(base: &Disk, height: u64, random: &mut Random) {
             }
         }
     }
-    assert!(old > 30 && new > 3, "{old} old and {new} new: the failures missed the commit");
+    // A commit without a checkpoint is one write and one sync.
+    assert!(old >= 6 && new > 3, "{old} old and {new} new: the failures missed the commit");
 }
 
 #[test]

@@ -17,7 +17,6 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 const FLAT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("flat");
 const TREE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("tree");
 const BLOB: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("blob");
-const JOURNAL: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("journal");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// Returns a store of eight commits, of which the checkpoint has the first ones and the journal the others.
@@ -51,22 +50,30 @@ fn an_undamaged_store_passes() {
 fn a_bit_flipped_in_any_record_is_found_by_the_deep_check() {
     let mut random = Random::seeded(11);
     let dir = tempfile::tempdir().unwrap();
-    let entries = common::all(&filled(dir.path()).reader());
+    let states = states(&filled(dir.path()));
     let pristine = Pristine::read(dir.path());
-    let mut missed = 0;
+    let (mut missed, mut lost) = (0, 0);
     for round in 0..200 {
         pristine.restore();
         let what = flip_in_record(dir.path(), &mut random);
         let result = Store::open(dir.path(), Options::default())
             .and_then(|store| store.reader().check_integrity().map(|_| store));
         if let Ok(store) = result {
-            // The replay of the journal overwrites this node, so the damage has no effect.
-            assert!(what.starts_with(FILE), "round {round}: a flip in {what} was not found");
-            assert_eq!(common::all(&store.reader()), entries, "round {round}: {what}");
-            missed += 1;
+            assert!(states.contains(&common::all(&store.reader())), "round {round}: {what}");
+            match store.height() {
+                // The replay of the journal overwrites this node, or a checkpoint has the commit: the damage has no effect.
+                8 => missed += 1,
+                // The last commit looks like one that a crash has torn. The chain makes its block again.
+                _ => lost += usize::from(what.starts_with(JOURNAL_FILE)),
+            }
         }
     }
-    assert!(missed < 60, "{missed} flips were not found");
+    assert!(missed < 60 && lost > 0, "{missed} flips were not found, {lost} lost the last commit");
+}
+
+/// Returns the entries after the last commit of a store, and before it.
+fn states(store: &Store) -> [Vec<Entry>; 2] {
+    [8, 7].map(|height| common::all(&store.past().at(height).unwrap()))
 }
 
 /// The undamaged files of a store.
@@ -85,11 +92,10 @@ impl Pristine {
 /// Flips a bit in the key or value of a random record, through redb, so that its checksums hold.
 fn flip_in_record(dir: &Path, random: &mut Random) -> String {
     let kind = random.below(6);
-    let file = match kind {
-        0 | 1 => JOURNAL_FILE,
-        _ => FILE,
-    };
-    let db = Database::open(dir.join(file)).unwrap();
+    if kind < 2 {
+        return flip_in_journal(&dir.join(JOURNAL_FILE), random);
+    }
+    let db = Database::open(dir.join(FILE)).unwrap();
     let transaction = db.begin_write().unwrap();
     let what = match kind {
         2 => flip(&mut transaction.open_table(TREE).unwrap(), random, b"no such key"),
@@ -103,15 +109,6 @@ fn flip_in_record(dir: &Path, random: &mut Random) -> String {
             table.insert(name, bytes.as_slice()).unwrap();
             "a blob".to_owned()
         }
-        0 => {
-            let mut table = transaction.open_table(JOURNAL).unwrap();
-            let parts: Vec<_> =
-                table.iter().unwrap().map(|entry| entry.unwrap().0.value()).collect();
-            let part = *random.choose(&parts);
-            let bytes = flipped(table.get(part).unwrap().unwrap().value(), random);
-            table.insert(part, bytes.as_slice()).unwrap();
-            format!("part {part:?}")
-        }
         _ => {
             let mut table = transaction.open_table(META).unwrap();
             let name = *random.choose(&["root", "root node", "serial", "format", "magic"]);
@@ -121,7 +118,17 @@ fn flip_in_record(dir: &Path, random: &mut Random) -> String {
         }
     };
     transaction.commit().unwrap();
-    format!("{file}: {what}")
+    format!("{FILE}: {what}")
+}
+
+/// Flips a bit of the journal where it has frames.
+fn flip_in_journal(file: &Path, random: &mut Random) -> String {
+    let mut bytes = fs::read(file).unwrap();
+    let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+    let at = *random.choose(&used);
+    bytes[at] ^= 1 << random.below(8);
+    fs::write(file, bytes).unwrap();
+    format!("{JOURNAL_FILE}: at {at}")
 }
 
 /// Returns `bytes` with one bit flipped.
@@ -196,7 +203,7 @@ fn a_missing_or_additional_record_is_found_by_the_deep_check() {
 fn a_bit_flipped_anywhere_in_the_files_is_found_by_a_checked_opening() {
     let mut random = Random::seeded(12);
     let dir = tempfile::tempdir().unwrap();
-    let entries = common::all(&filled(dir.path()).reader());
+    let states = states(&filled(dir.path()));
     let pristine = Pristine::read(dir.path());
     let mut found = 0;
     for round in 0..400 {
@@ -209,8 +216,8 @@ fn a_bit_flipped_anywhere_in_the_files_is_found_by_a_checked_opening() {
         let opened = catch_unwind(AssertUnwindSafe(|| Store::open(dir.path(), checked())));
         match opened.unwrap_or_else(|_| panic!("round {round}: a flip at {at} made it panic")) {
             Err(_) => found += 1,
-            // The page is unused, or a duplicate.
-            Ok(store) => assert_eq!(common::all(&store.reader()), entries, "a flip at {at}"),
+            // The page is unused, or a duplicate, or the last commit looks like one that a crash has torn.
+            Ok(store) => assert!(states.contains(&common::all(&store.reader())), "a flip at {at}"),
         }
     }
     println!("{found} of 400 flips were in use");
@@ -222,15 +229,13 @@ fn a_bit_flipped_anywhere_in_the_files_is_found_by_a_checked_opening() {
 fn the_tables_are_those_that_are_documented() {
     let dir = tempfile::tempdir().unwrap();
     drop(filled(dir.path()));
-    let tables = |file: &str| {
-        let db = Database::open(dir.path().join(file)).unwrap();
-        let transaction = db.begin_read().unwrap();
-        let tables = transaction.list_tables().unwrap();
-        let mut names: Vec<_> =
-            tables.map(|table| redb::TableHandle::name(&table).to_owned()).collect();
-        names.sort();
-        names
-    };
-    assert_eq!(tables(FILE), ["blob", "flat", "meta", "tree"]);
-    assert_eq!(tables(JOURNAL_FILE), ["journal", "meta"]);
+    let db = Database::open(dir.path().join(FILE)).unwrap();
+    let transaction = db.begin_read().unwrap();
+    let tables = transaction.list_tables().unwrap();
+    let mut names: Vec<_> =
+        tables.map(|table| redb::TableHandle::name(&table).to_owned()).collect();
+    names.sort();
+    assert_eq!(names, ["blob", "flat", "meta", "tree"]);
+    let journal = fs::read(dir.path().join(JOURNAL_FILE)).unwrap();
+    assert!(journal.starts_with(b"capstan journal\n\0\0\0\x05\0") && journal[4096] == 1);
 }

@@ -68,6 +68,7 @@ fn options(random: &mut Random) -> Options {
         cache_bytes: 1 << 20,
         tree_nodes: *random.choose(&[0, 1, 20, 300, 100_000]),
         journal_bytes: *random.choose(&[0, 1_000, 100_000, 3_000_000]),
+        left_bytes: *random.choose(&[0, 20_000, 3_000_000]),
         retain_heights: 5,
         background: random.one_in(2),
         check_integrity: random.one_in(5),

@@ -13,7 +13,7 @@ use std::{
 
 use redb::Database;
 
-use crate::{Error, Options, StateView, disk::checkpoint::Checkpoint, threads::STACK_BYTES};
+use crate::{Error, Options, Past, StateView, disk::checkpoint::Checkpoint, threads::STACK_BYTES};
 
 /// Schedules checkpoints, each time the journal has become long.
 ///
@@ -30,8 +30,6 @@ pub(crate) struct Flusher {
     behind_bytes: usize,
     /// `true` if all commits in `behind` are durable.
     durable: bool,
-    /// Serials of journal entries that the last checkpoint has made superfluous.
-    done: Vec<u64>,
     running: Option<Running>,
     /// Thread that drops memory which the last checkpoint has made superfluous.
     forgetting: Option<JoinHandle<()>>,
@@ -44,8 +42,7 @@ struct Running {
 }
 
 impl Flusher {
-    /// Creates a flusher. `done` are the serials of journal entries that can be removed.
-    pub(crate) fn new(db: Arc<Database>, path: PathBuf, options: &Options, done: Vec<u64>) -> Self {
+    pub(crate) fn new(db: Arc<Database>, path: PathBuf, options: &Options) -> Self {
         Self {
             db,
             path,
@@ -54,7 +51,6 @@ impl Flusher {
             behind: VecDeque::new(),
             behind_bytes: 0,
             durable: true,
-            done,
             running: None,
             forgetting: None,
         }
@@ -72,16 +68,6 @@ impl Flusher {
         self.behind_bytes >= self.journal_bytes && !self.behind.is_empty()
     }
 
-    /// Returns the serials of the entries that the next commit should remove: a few, but more than one.
-    pub(crate) fn done(&self) -> &[u64] {
-        &self.done[self.done.len().saturating_sub(REMOVALS)..]
-    }
-
-    /// Forgets the serials that [`Flusher::done`] returned, once they are removed.
-    pub(crate) fn forget_done(&mut self) {
-        self.done.truncate(self.done.len().saturating_sub(REMOVALS));
-    }
-
     /// Returns the finished checkpoint, if there is one. It must be called before each commit over `state`.
     ///
     /// If the file lags behind, it waits a little for a checkpoint that is being written. If the file lags far
@@ -90,7 +76,7 @@ impl Flusher {
         let checkpoint = match &self.running {
             Some(running) => match running.wait(self.patience()) {
                 Some(result) => {
-                    self.running = None;
+                    self.end_running();
                     result?
                 }
                 None => return Ok(None),
@@ -103,13 +89,17 @@ impl Flusher {
             }
             None => return Ok(None),
         };
-        while let Some((serial, weight_bytes)) =
-            self.behind.pop_front_if(|(serial, _)| *serial <= checkpoint.meta.serial)
+        self.written(checkpoint.meta.serial);
+        Ok(Some(Arc::new(checkpoint)))
+    }
+
+    /// Records that the state's file has the commits up to `serial`.
+    fn written(&mut self, serial: u64) {
+        while let Some((_, weight_bytes)) =
+            self.behind.pop_front_if(|(behind, _)| *behind <= serial)
         {
             self.behind_bytes -= weight_bytes;
-            self.done.push(serial);
         }
-        Ok(Some(Arc::new(checkpoint)))
     }
 
     /// Begins a checkpoint of `state` if one is due and none is being written. It must be called after each commit.
@@ -141,6 +131,36 @@ impl Flusher {
         // If no thread can be started, the state is dropped at once.
         let work = move || drop(state);
         self.forgetting = named("store-forget").spawn(work).ok();
+    }
+
+    /// Writes a last checkpoint if the journal is longer than `left_bytes`, so that the next opening has less to replay.
+    /// All commits must be durable. A failure changes nothing: the journal has all that the checkpoint lacks.
+    pub(crate) fn close(&mut self, past: &Past, left_bytes: usize) {
+        if let Some(running) = self.running.take() {
+            let result = running.wait(None);
+            let _ = running.thread.join();
+            match result {
+                Some(Ok(checkpoint)) => self.written(checkpoint.meta.serial),
+                _ => return,
+            }
+        }
+        if self.behind_bytes <= left_bytes {
+            return;
+        }
+        let first = self.behind.front().map_or(u64::MAX, |(serial, _)| *serial);
+        let state = past.oldest_within(left_bytes).filter(|state| state.meta().serial >= first);
+        if let Some(Ok(checkpoint)) =
+            state.map(|state| state.write_checkpoint(&self.db, &self.path))
+        {
+            self.written(checkpoint.meta.serial);
+        }
+    }
+
+    /// Waits until the thread of a checkpoint has ended, so that it does not hold the file any more.
+    fn end_running(&mut self) {
+        if let Some(running) = self.running.take() {
+            let _ = running.thread.join();
+        }
     }
 
     fn end_forgetting(&mut self) {
@@ -185,9 +205,7 @@ impl Drop for Flusher {
     /// Waits for both threads, so that the file is closed when the store is gone. Changes that are not in the
     /// checkpoint are in the journal.
     fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            let _ = running.thread.join();
-        }
+        self.end_running();
         self.end_forgetting();
     }
 }
@@ -204,6 +222,3 @@ const FAR: usize = 5;
 
 /// Longest wait of a commit below [`FAR`], in microseconds.
 const LONGEST_PAUSE_MICROS: u64 = 60_000;
-
-/// Number of journal entries that one commit removes.
-const REMOVALS: usize = 4;

@@ -4,7 +4,7 @@ use capstan_kernel_ports::Hash;
 
 use crate::{
     StateView,
-    disk::{journal::Entry, meta::Meta},
+    disk::{entry::Entry, meta::Meta},
     proven::{PROVEN, app_hash::app_hash},
     tree::{merk::MerkTree, state_tree::Applied},
     view::gap::Gaps,

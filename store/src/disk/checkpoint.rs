@@ -79,6 +79,11 @@ pub(crate) fn read_meta(db: &Database, path: &Path) -> Result<Meta, Error> {
     Meta::read(db, path, MAGIC)
 }
 
+/// Returns whether the file has no tables yet.
+pub(crate) fn is_empty(db: &Database) -> Result<bool, Error> {
+    Ok(db.begin_read()?.list_tables()?.next().is_none())
+}
+
 /// Creates the tables of an empty state, if there are none.
 pub(crate) fn initialise_if_empty(db: &Database) -> Result<(), Error> {
     let transaction = db.begin_write()?;

@@ -1,4 +1,4 @@
-//! The two database files: creating, opening and replacing them.
+//! The two files: creating, opening and replacing them.
 
 use std::{
     fs,
@@ -6,20 +6,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use redb::{Builder, Database, DatabaseError, StorageBackend};
+use redb::{Builder, Database, DatabaseError, StorageBackend, backends::FileBackend};
 
 use crate::{
     Error, Options,
     disk::{
-        checkpoint, journal,
-        meta::{FILE, JOURNAL_FILE},
+        checkpoint,
+        journal::Journal,
+        meta::{FILE, JOURNAL_FILE, Meta},
     },
 };
 
-/// The open databases of a store.
+/// The open files of a store.
 pub(crate) struct Files {
     pub(crate) state: Database,
-    pub(crate) journal: Database,
+    pub(crate) journal: Journal,
 }
 
 impl Files {
@@ -36,12 +37,13 @@ impl Files {
             move_into_place([(&fresh_journal, &journal_file), (&fresh, &state_file)])?;
         }
         // The state first: it tells whether another process has the store open.
-        let state = open_file(&state_file, state_builder(options))?;
+        let state = open_file(&state_file, builder(options))?;
         if !exists(&journal_file)? {
             checkpoint::read_meta(&state, &state_file)?; // says so if it is something else
             return Err(Error::Damaged(format!("{} is missing", journal_file.display())));
         }
-        Ok(Self { state, journal: open_file(&journal_file, journal_builder(options))? })
+        let journal = Journal::open(existing_backend(&journal_file)?, &journal_file)?;
+        Ok(Self { state, journal })
     }
 
     /// Opens a store on two storage backends, or creates an empty one if they are empty.
@@ -50,23 +52,35 @@ impl Files {
         journal: impl StorageBackend,
         options: &Options,
     ) -> Result<Self, Error> {
-        let journal = journal_builder(options).create_with_backend(journal)?;
-        let state = state_builder(options).create_with_backend(state)?;
-        Self { state, journal }.initialised()
+        let (journal, path) = (Box::new(journal), Path::new(JOURNAL_MEDIUM));
+        let state = builder(options).create_with_backend(state)?;
+        if checkpoint::is_empty(&state)? {
+            return Self::empty(state, journal, path);
+        }
+        Ok(Self { state, journal: Journal::open(journal, path)? })
+    }
+
+    /// Opens the files of a restoration on two storage backends, or creates an empty store there. The journal is empty.
+    pub(crate) fn for_restoration(
+        state: impl StorageBackend,
+        journal: impl StorageBackend,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let state = builder(options).create_with_backend(state)?;
+        Self::empty(state, Box::new(journal), Path::new(JOURNAL_MEDIUM))
     }
 
     /// Creates an empty store in files that do not exist, or that an interrupted call left behind.
     pub(crate) fn create(state: &Path, journal: &Path, options: &Options) -> Result<Self, Error> {
-        let state = create_file(state, state_builder(options))?;
-        let journal = create_file(journal, journal_builder(options))?;
-        Self { state, journal }.initialised()
+        let state = create_file(state, builder(options))?;
+        Self::empty(state, new_backend(journal)?, journal)
     }
 
     /// Creates an empty store in these files. Files that exist and are not open are deleted first.
     pub(crate) fn replace(state: &Path, journal: &Path, options: &Options) -> Result<Self, Error> {
         for file in [state, journal] {
             if exists(file)? {
-                if let Err(DatabaseError::DatabaseAlreadyOpen) = state_builder(options).open(file) {
+                if let Err(DatabaseError::DatabaseAlreadyOpen) = builder(options).open(file) {
                     return Err(locked(file));
                 }
                 fs::remove_file(file).map_err(|source| io_error(file, source))?;
@@ -77,15 +91,20 @@ impl Files {
 
     /// Opens a state's file that an interrupted restoration left behind, with an empty journal.
     pub(crate) fn reopen(state: &Path, journal: &Path, options: &Options) -> Result<Self, Error> {
-        let state = open_file(state, state_builder(options))?;
-        let journal = create_file(journal, journal_builder(options))?;
-        Self { state, journal }.initialised()
+        let state = open_file(state, builder(options))?;
+        Self::empty(state, new_backend(journal)?, journal)
     }
 
-    fn initialised(self) -> Result<Self, Error> {
-        journal::initialise_if_empty(&self.journal)?;
-        checkpoint::initialise_if_empty(&self.state)?;
-        Ok(self)
+    /// Empties the journal, and creates the tables of the state's file if there are none. The journal comes first: a state
+    /// whose file has tables has a journal.
+    fn empty(
+        state: Database,
+        journal: Box<dyn StorageBackend>,
+        path: &Path,
+    ) -> Result<Self, Error> {
+        let journal = Journal::create(journal, path, &Meta::default())?;
+        checkpoint::initialise_if_empty(&state)?;
+        Ok(Self { state, journal })
     }
 }
 
@@ -97,7 +116,7 @@ pub(crate) fn with_suffix(file: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Renames closed database files, one after the other, and makes the new names durable.
+/// Renames closed files, one after the other, and makes the new names durable.
 pub(crate) fn move_into_place(files: [(&Path, &Path); 2]) -> Result<(), Error> {
     for (from, to) in files {
         fs::rename(from, to).map_err(|source| io_error(from, source))?;
@@ -115,7 +134,7 @@ pub(crate) fn io_error(path: &Path, source: std::io::Error) -> Error {
     Error::Io { path: PathBuf::from(path), source }
 }
 
-/// Opens an existing database file. Its tables tell later whether it is ours.
+/// Opens an existing file of a database. Its tables tell later whether it is ours.
 fn open_file(file: &Path, builder: Builder) -> Result<Database, Error> {
     let mut start = [0; REDB_MAGIC.len()];
     let is_redb = fs::File::open(file)
@@ -150,20 +169,24 @@ fn create_file(file: &Path, builder: Builder) -> Result<Database, Error> {
 /// First bytes of a redb file, from "magic number" in redb's design document.
 const REDB_MAGIC: &[u8; 9] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
-fn state_builder(options: &Options) -> Builder {
-    builder(options, options.cache_bytes - options.cache_bytes / JOURNAL_SHARE)
+/// Name of the journal in messages if it is no file.
+const JOURNAL_MEDIUM: &str = "the journal's medium";
+
+fn existing_backend(file: &Path) -> Result<Box<dyn StorageBackend>, Error> {
+    let opened = fs::OpenOptions::new().read(true).write(true).open(file);
+    Ok(Box::new(FileBackend::new(opened.map_err(|error| io_error(file, error))?)?))
 }
 
-fn journal_builder(options: &Options) -> Builder {
-    builder(options, options.cache_bytes / JOURNAL_SHARE)
+/// Creates a file, or opens one whose content is to be replaced.
+fn new_backend(file: &Path) -> Result<Box<dyn StorageBackend>, Error> {
+    let opened =
+        fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(file);
+    Ok(Box::new(FileBackend::new(opened.map_err(|error| io_error(file, error))?)?))
 }
 
-/// Divisor of the cache size that gives the journal's share. The journal is written and hardly read.
-const JOURNAL_SHARE: usize = 8;
-
-fn builder(options: &Options, cache_bytes: usize) -> Builder {
+fn builder(options: &Options) -> Builder {
     let mut builder = Builder::new();
-    builder.set_cache_size(cache_bytes);
+    builder.set_cache_size(options.cache_bytes);
     builder.set_check_integrity_on_open(options.check_integrity);
     builder
 }

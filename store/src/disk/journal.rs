@@ -1,191 +1,318 @@
 //! The journal's file: the changes of each commit, until a checkpoint has them.
 //!
-//! An entry is a BLAKE3 hash of the rest, as `grovedb-merk` hashes values, and the borsh encoding of a [`Record`].
-//! That is the changed keys in order, each with its value or `None`, and the new blobs. The entry is cut into parts,
-//! one record of the database each. Replaying the entries commit by commit gives the same state, since the tree's
-//! shape depends on nothing else.
+//! A durable commit writes one frame ([`crate::disk::frame`]) and syncs once. The next frame is written only when that
+//! has succeeded. So a crash can leave one torn frame, which is that of the last commit, and its checksum tells. A
+//! commit that does not wait for the disk stays in memory and goes into the frame of the next durable one.
+//!
+//! A frame is not written over before a checkpoint has its commits, and the last frame is not written over at all before
+//! another one is durable. So the file always has the last commit. The places of frames are nowhere recorded: an
+//! opening finds them by their heads and orders them by their serials.
 
-use std::{ops::RangeInclusive, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::{Path, PathBuf},
+};
 
-use borsh::BorshDeserialize as _;
-use capstan_kernel_ports::Hash;
-use grovedb_merk::tree::value_hash;
-use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
-use sha2::{Digest, Sha256};
+use redb::StorageBackend;
 
 use crate::{
     Error,
-    changes::{Shared, Written},
-    disk::meta::Meta,
+    disk::{
+        entry::Entry,
+        frame::{BLOCK_BYTES, Content, Frame},
+        meta::{FORMAT, Meta},
+    },
 };
-
-/// Table of the parts of entries, by the serial of the commit and the part's number.
-const JOURNAL: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("journal");
 
 /// An open journal.
 pub(crate) struct Journal {
-    db: Database,
-}
-
-/// Changes of one commit.
-#[derive(Default)]
-pub(crate) struct Entry {
-    /// Changed entries, in key order.
-    pub(crate) flat: Vec<Written>,
-    pub(crate) blobs: Vec<(Hash, Shared)>,
+    file: Box<dyn StorageBackend>,
+    path: PathBuf,
+    /// Length of the file in blocks.
+    blocks: u64,
+    /// Frames that are not to be written over, by serial. The last one is always there.
+    frames: VecDeque<Frame>,
+    /// The same by place: first block, and number of blocks.
+    used: BTreeMap<u64, u64>,
+    /// The state that the last commit led to.
+    last: Meta,
+    /// Commits that are not in the file yet, and the serial of the first one.
+    pending: Content,
+    first_pending: Option<u64>,
+    /// A checkpoint has the commits up to this serial.
+    done: u64,
+    /// `true` after a failure. What the disk has is unknown then, until the file is opened again.
+    failed: bool,
 }
 
 impl Journal {
-    /// Opens the journal in `db`. Returns it with the `meta` records of the state that it leads to.
-    pub(crate) fn open(db: Database, path: &Path) -> Result<(Self, Meta), Error> {
-        let meta = Meta::read(&db, path, MAGIC)?;
-        Ok((Self { db }, meta))
+    /// Creates an empty journal, which begins at the state of `meta`. What the file has is lost.
+    pub(crate) fn create(
+        file: Box<dyn StorageBackend>,
+        path: &Path,
+        meta: &Meta,
+    ) -> Result<Self, Error> {
+        let mut journal = Self {
+            file,
+            path: path.to_owned(),
+            blocks: 0,
+            frames: VecDeque::new(),
+            used: BTreeMap::new(),
+            last: meta.clone(),
+            pending: Content::new(),
+            first_pending: None,
+            done: meta.serial,
+            failed: false,
+        };
+        journal.begin(meta)?;
+        Ok(journal)
     }
 
-    /// Writes the entry of the commit that leads to `meta`, and removes the entries with the serials `done`.
+    /// Empties the journal. It begins at the state of `meta` then.
+    pub(crate) fn begin(&mut self, meta: &Meta) -> Result<(), Error> {
+        self.frames.clear();
+        self.used.clear();
+        self.guard(|journal| {
+            journal.file.set_len(0)?;
+            journal.blocks = 0;
+            journal.extend(FIRST)?;
+            journal.file.write(0, &header())
+        })?;
+        self.commit(&Entry::default(), meta, true)
+    }
+
+    /// Opens a journal.
     ///
-    /// This one transaction is the commit. It is durable when this returns if `durable` is set.
+    /// If the last frame is torn, the frame before it is the last one, and the torn one is erased.
+    pub(crate) fn open(file: Box<dyn StorageBackend>, path: &Path) -> Result<Self, Error> {
+        let blocks = file.len().map_err(io)? / BLOCK_BYTES as u64;
+        check_header(&*file, blocks, path)?;
+        let mut found = Vec::new();
+        let mut at = FIRST;
+        while at < blocks {
+            let frame = Frame::at(&*file, at, blocks).map_err(io)?;
+            at = frame.as_ref().map_or(at + 1, Frame::end);
+            found.extend(frame);
+        }
+        found.sort_by_key(|frame| *frame.serials.start());
+        if let Some(frame) = found.last()
+            && frame.read(&*file).map_err(io)?.is_none()
+        {
+            file.write(frame.start * BLOCK_BYTES as u64, &[0; BLOCK_BYTES]).map_err(io)?;
+            found.pop();
+        }
+        let last = found.last().ok_or_else(|| {
+            Error::Damaged(format!("{} has no whole record of a commit", path.display()))
+        })?;
+        let last = entries(&*file, last)?.pop().ok_or_else(|| damaged(*last.serials.end()))?.0;
+        // Frames that the last ones continue without a gap. Those before are left over from earlier.
+        let mut frames = VecDeque::new();
+        let mut from = last.serial.saturating_add(1);
+        while let Some(frame) =
+            found.pop_if(|frame| frame.serials.end().checked_add(1) == Some(from))
+        {
+            from = *frame.serials.start();
+            frames.push_front(frame);
+        }
+        let used = frames.iter().map(|frame| (frame.start, frame.blocks)).collect();
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            blocks,
+            frames,
+            used,
+            done: 0,
+            last,
+            pending: Content::new(),
+            first_pending: None,
+            failed: false,
+        })
+    }
+
+    /// Returns the records of the state that the journal leads to.
+    pub(crate) fn last(&self) -> &Meta {
+        &self.last
+    }
+
+    /// Records that a checkpoint has all commits up to `serial`, so that their frames can be written over.
+    pub(crate) fn release(&mut self, serial: u64) {
+        self.done = serial;
+        while self.frames.len() > 1
+            && let Some(frame) = self.frames.pop_front_if(|frame| *frame.serials.end() <= serial)
+        {
+            self.used.remove(&frame.start);
+        }
+    }
+
+    /// Makes what was found at the opening durable. A process that was killed may have left it to the system to write.
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
+        self.guard(|journal| journal.file.sync_data())
+    }
+
+    /// Writes the commit that leads to `meta`. It and all before it are durable when this returns, if `durable` is set.
     pub(crate) fn commit(
-        &self,
+        &mut self,
         entry: &Entry,
         meta: &Meta,
-        done: &[u64],
         durable: bool,
     ) -> Result<(), Error> {
-        let mut transaction = self.db.begin_write()?;
-        transaction.set_durability(match durable {
-            true => Durability::Immediate,
-            false => Durability::None,
+        if self.failed {
+            return Err(redb::Error::PreviousIo.into());
+        }
+        entry.encode(meta, self.pending.buffer());
+        self.first_pending.get_or_insert(meta.serial);
+        self.last = meta.clone();
+        if durable { self.write() } else { Ok(()) }
+    }
+
+    /// Writes the commits that are in memory alone, in one frame. All commits are durable when this returns.
+    pub(crate) fn write(&mut self) -> Result<(), Error> {
+        if self.failed {
+            return Err(redb::Error::PreviousIo.into());
+        }
+        let Some(first) = self.first_pending.take() else { return Ok(()) };
+        let serials = first..=self.last.serial;
+        let bytes = self.pending.blocks(serials.clone());
+        let blocks = (bytes.len() / BLOCK_BYTES) as u64;
+        let frame = Frame { start: self.place(blocks), blocks, serials };
+        self.guard(|journal| {
+            journal.extend(frame.end())?;
+            journal.file.write(frame.start * BLOCK_BYTES as u64, &bytes)?;
+            journal.file.sync_data()
         })?;
-        transaction.set_quick_repair(durable); // see `Checkpoint::write`
-        entry.write(&transaction, meta.serial)?;
-        {
-            let mut table = transaction.open_table(JOURNAL)?;
-            for serial in done {
-                table.retain_in(parts(*serial), |_, _| false)?;
-            }
-        }
-        meta.write(&transaction)?;
-        Ok(transaction.commit()?)
+        self.used.insert(frame.start, frame.blocks);
+        self.frames.push_back(frame);
+        self.release(self.done);
+        Ok(())
     }
 
-    /// Returns the serials up to `serial` that have an entry.
-    pub(crate) fn serials_up_to(&self, serial: u64) -> Result<Vec<u64>, Error> {
-        let table = self.db.begin_read()?.open_table(JOURNAL)?;
-        let mut serials = Vec::new();
-        for part in table.range(..=(serial, u32::MAX))? {
-            serials.push(part?.0.value().0);
-        }
-        serials.dedup();
-        Ok(serials)
+    /// Returns where a frame of `blocks` blocks is written: at the beginning of the file, after the last frame or after
+    /// all frames.
+    ///
+    /// Whatever is written over begins where a frame in use ends. So no head is left of an old frame that is written over
+    /// in part.
+    fn place(&self, blocks: u64) -> u64 {
+        let next = |from: u64| self.used.range(from..).next().map(|(start, _)| *start);
+        let fits = |from: u64| next(from).is_none_or(|start| from + blocks <= start);
+        let after = self.frames.back().map_or(FIRST, Frame::end);
+        [FIRST, after].into_iter().find(|from| fits(*from)).unwrap_or_else(|| self.end())
     }
 
-    /// Reads the entry of the commit `serial`.
-    pub(crate) fn read(&self, serial: u64) -> Result<Entry, Error> {
-        let table = self.db.begin_read()?.open_table(JOURNAL)?;
-        let mut bytes = Vec::new();
-        for (number, part) in table.range(parts(serial))?.enumerate() {
-            let (key, part) = part?;
-            if u64::from(key.value().1) != number as u64 {
-                return Err(damaged(serial));
-            }
-            bytes.extend_from_slice(part.value());
-        }
-        Entry::parse(&bytes).ok_or_else(|| damaged(serial))
-    }
-}
-
-/// Creates the tables of an empty journal, if there are none.
-pub(crate) fn initialise_if_empty(db: &Database) -> Result<(), Error> {
-    let transaction = db.begin_write()?;
-    if transaction.list_tables()?.next().is_some() {
-        return Ok(transaction.abort()?);
-    }
-    transaction.open_table(JOURNAL)?;
-    Meta::initialise(&transaction, MAGIC)?;
-    Ok(transaction.commit()?)
-}
-
-impl Entry {
-    /// Returns the entry's contribution to the journal's size: its bytes, and a fixed number for each change. With
-    /// that number a journal of small changes takes no longer to replay than one of large changes.
-    pub(crate) fn weight_bytes(&self) -> usize {
-        let flat = self.flat.iter().map(|(key, value)| {
-            CHANGE_WEIGHT_BYTES + key.len() + value.as_ref().map_or(0, |value| value.len())
-        });
-        let blobs = self.blobs.iter().map(|(_, bytes)| CHANGE_WEIGHT_BYTES + bytes.len());
-        CHANGE_WEIGHT_BYTES + flat.sum::<usize>() + blobs.sum::<usize>()
+    /// Returns the block after all frames.
+    fn end(&self) -> u64 {
+        self.used.last_key_value().map_or(FIRST, |(start, blocks)| start + blocks)
     }
 
-    /// Returns an upper bound of the encoded size: borsh puts a length of 4 bytes before each sequence and one byte
-    /// before an optional value.
-    fn encoded_bytes(&self) -> usize {
-        let flat = self
-            .flat
-            .iter()
-            .map(|(key, value)| 4 + key.len() + 5 + value.as_ref().map_or(0, |value| value.len()));
-        let blobs = self.blobs.iter().map(|(_, bytes)| 4 + bytes.len());
-        CHECKSUM_BYTES + 2 * 4 + flat.sum::<usize>() + blobs.sum::<usize>()
-    }
-
-    fn write(&self, transaction: &WriteTransaction, serial: u64) -> Result<(), Error> {
-        let flat: Vec<(&[u8], Option<&[u8]>)> =
-            self.flat.iter().map(|(key, value)| (&**key, value.as_deref())).collect();
-        let blobs: Vec<&[u8]> = self.blobs.iter().map(|(_, bytes)| &**bytes).collect();
-        let mut bytes = Vec::with_capacity(self.encoded_bytes());
-        bytes.extend([0; CHECKSUM_BYTES]);
-        // Writing to memory cannot fail, and borsh can count all changes that fit in memory.
-        borsh::to_writer(&mut bytes, &(flat, blobs)).map_err(|error| Error::Io {
-            path: "the journal".into(),
-            source: std::io::Error::other(error.to_string()),
-        })?;
-        let checksum = value_hash(&bytes[CHECKSUM_BYTES..]).value;
-        bytes[..CHECKSUM_BYTES].copy_from_slice(&checksum);
-        debug_assert!(bytes.len() <= self.encoded_bytes());
-        let mut table = transaction.open_table(JOURNAL)?;
-        for (number, part) in (0..).zip(bytes.chunks(PART_BYTES)) {
-            table.insert((serial, number), part)?;
+    /// Makes the file at least so many blocks long.
+    fn extend(&mut self, blocks: u64) -> std::io::Result<()> {
+        if blocks > self.blocks {
+            let blocks = blocks.next_multiple_of(GROWTH_BLOCKS);
+            self.file.set_len(blocks * BLOCK_BYTES as u64)?;
+            self.blocks = blocks;
         }
         Ok(())
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let (checksum, bytes) = bytes.split_first_chunk::<CHECKSUM_BYTES>()?;
-        if value_hash(bytes).value != *checksum {
-            return None;
+    /// Reads the commits after `serial`, the oldest first, and gives each of them to `take`.
+    pub(crate) fn read_after(
+        &self,
+        serial: u64,
+        mut take: impl FnMut(Meta, Entry) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut next = serial.saturating_add(1);
+        for frame in self.frames.iter().filter(|frame| *frame.serials.end() > serial) {
+            for (meta, entry) in entries(&*self.file, frame)? {
+                if meta.serial <= serial {
+                    continue;
+                }
+                if meta.serial != next {
+                    return Err(damaged(next));
+                }
+                next = next.saturating_add(1);
+                take(meta, entry)?;
+            }
         }
-        let (flat, blobs) = Record::try_from_slice(bytes).ok()?;
-        let in_order = flat.is_sorted_by(|(one, _), (next, _)| one < next);
-        if !in_order || flat.first().is_some_and(|(key, _)| key.is_empty()) {
-            return None;
-        }
-        let shared = |(key, value): (Vec<u8>, Option<Vec<u8>>)| (key.into(), value.map(Arc::from));
-        let named = |bytes: Vec<u8>| (Hash(Sha256::digest(&bytes).into()), bytes.into());
-        Some(Self {
-            flat: flat.into_iter().map(shared).collect(),
-            blobs: blobs.into_iter().map(named).collect(),
+        Ok(())
+    }
+
+    /// Does something with the file, and remembers a failure.
+    fn guard(&mut self, work: impl FnOnce(&mut Self) -> std::io::Result<()>) -> Result<(), Error> {
+        work(self).map_err(|error| {
+            self.failed = true;
+            io(error)
         })
     }
 }
 
-const MAGIC: &[u8] = b"capstan journal";
+impl Drop for Journal {
+    /// Writes the commits that are in memory alone. A failure loses them, as a crash would. A file that is far longer
+    /// than its frames is cut.
+    fn drop(&mut self) {
+        if self.write().is_ok() {
+            let needed = self.end().next_multiple_of(GROWTH_BLOCKS);
+            if needed < self.blocks / 2 {
+                let _ = self.file.set_len(needed * BLOCK_BYTES as u64);
+            }
+        }
+        let _ = self.file.close();
+    }
+}
 
-/// Length of the hash in front of an entry. It covers what the root hash does not: local keys and blobs.
-const CHECKSUM_BYTES: usize = 32;
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("path", &self.path).finish_non_exhaustive()
+    }
+}
 
-/// Content of an entry: changes, and blobs.
-type Record = (Vec<(Vec<u8>, Option<Vec<u8>>)>, Vec<Vec<u8>>);
+/// Returns the commits of a frame.
+fn entries(file: &dyn StorageBackend, frame: &Frame) -> Result<Vec<(Meta, Entry)>, Error> {
+    let lost = || damaged(*frame.serials.start());
+    let bytes = frame.read(file).map_err(io)?.ok_or_else(lost)?;
+    let (mut rest, mut entries) = (bytes.as_slice(), Vec::new());
+    for serial in frame.serials.clone() {
+        let (meta, entry) = Entry::take(&mut rest).ok_or_else(lost)?;
+        if meta.serial != serial {
+            return Err(lost());
+        }
+        entries.push((meta, entry));
+    }
+    if rest.is_empty() { Ok(entries) } else { Err(lost()) }
+}
 
-/// Size of a part, in bytes. The database keeps a record in one page, whose size is a power of two, so this is a
-/// little less.
-const PART_BYTES: usize = (64 << 10) - 512;
+/// Returns the first block of the file, which says what it is.
+fn header() -> Vec<u8> {
+    let mut header = [MAGIC, &FORMAT.to_be_bytes()].concat();
+    header.resize(BLOCK_BYTES, 0);
+    header
+}
 
-/// Weight of a change besides its bytes, see [`Entry::weight_bytes`].
-const CHANGE_WEIGHT_BYTES: usize = 1 << 10;
+fn check_header(file: &dyn StorageBackend, blocks: u64, path: &Path) -> Result<(), Error> {
+    let mut found = [0; BLOCK_BYTES];
+    if blocks >= FIRST {
+        file.read(0, &mut found).map_err(io)?;
+    }
+    let Some(rest) = found.strip_prefix(MAGIC) else {
+        let reason = "it does not begin like a journal".to_owned();
+        return Err(Error::NotAStore { path: path.to_owned(), reason });
+    };
+    let format = rest.first_chunk().map_or(0, |format| u32::from_be_bytes(*format));
+    match format == FORMAT {
+        true => Ok(()),
+        false => Err(Error::Format { path: path.to_owned(), found: format, expected: FORMAT }),
+    }
+}
 
-/// Returns the range of the keys of an entry's parts.
-fn parts(serial: u64) -> RangeInclusive<(u64, u32)> {
-    (serial, 0)..=(serial, u32::MAX)
+const MAGIC: &[u8] = b"capstan journal\n";
+
+/// Number of the first block of frames. The one before is the header.
+const FIRST: u64 = 1;
+
+/// Number of blocks by which the file grows. A file that has its length already is synced faster.
+const GROWTH_BLOCKS: u64 = 64;
+
+/// Keeps the kind of a failure as [`Error`] does for the state's file.
+fn io(error: std::io::Error) -> Error {
+    redb::Error::Io(error).into()
 }
 
 fn damaged(serial: u64) -> Error {

@@ -1,4 +1,4 @@
-//! The `meta` table that both files have.
+//! The identity of a committed state, and the `meta` table of the state's file.
 
 use std::path::Path;
 
@@ -11,12 +11,13 @@ use crate::Error;
 pub const FILE: &str = "state.redb";
 
 /// Name of the journal's file in the store's directory.
-pub const JOURNAL_FILE: &str = "journal.redb";
+pub const JOURNAL_FILE: &str = "journal.log";
 
 /// Store format that this program reads and writes. Others are an [`Error::Format`].
 ///
-/// It goes up with every change of the tables or of the tree's rules: format 4 added the proven tree.
-pub const FORMAT: u32 = 4;
+/// It goes up with every change of the files or of the tree's rules: format 4 added the proven tree, format 5 the
+/// journal's own file.
+pub const FORMAT: u32 = 5;
 
 /// Table of the records of [`Meta`], with the file's mark and format.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");

@@ -117,10 +117,9 @@ impl Import {
         if !matches!(self.last, Some((Kind::End, _))) || !self.partial.is_empty() {
             return Err(Error::Import("it ends early".into()));
         }
-        let files = self.files.take().ok_or_else(given_up)?;
-        self.write_meta(&files)?;
-        let (file, journal_file) = (self.file.clone(), self.journal_file.clone());
-        let store = Store::over(files, file, journal_file, self.options.clone())?;
+        let mut files = self.files.take().ok_or_else(given_up)?;
+        self.write_meta(&mut files)?;
+        let store = Store::over(files, self.file.clone(), self.options.clone())?;
         check(&store.reader(), &self.expected)?;
         drop(store);
         check_vacant(&self.directory)?;
@@ -208,7 +207,7 @@ impl Import {
         Ok(())
     }
 
-    fn write_meta(&mut self, files: &Files) -> Result<(), Error> {
+    fn write_meta(&mut self, files: &mut Files) -> Result<(), Error> {
         let header = self.header.take().ok_or_else(|| Error::Import("it has no header".into()))?;
         let meta = Meta {
             height: header.height,
@@ -217,12 +216,10 @@ impl Import {
             proven: Hash(header.proven),
             root_key: header.root_key,
         };
-        for db in [&files.journal, &files.state] {
-            let transaction = db.begin_write()?;
-            meta.write(&transaction)?;
-            transaction.commit()?;
-        }
-        Ok(())
+        files.journal.begin(&meta)?;
+        let transaction = files.state.begin_write()?;
+        meta.write(&transaction)?;
+        Ok(transaction.commit()?)
     }
 }
 

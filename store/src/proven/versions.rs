@@ -44,14 +44,6 @@ impl Version {
         Hash(self.state_root)
     }
 
-    /// Returns the version that a commit with these changes made, or `None` if it made none.
-    pub(crate) fn written_by(changes: &[Written]) -> Result<Option<Self>, Error> {
-        let prefix = [PROVEN, VERSION].concat();
-        let made = changes.iter().filter(|(key, _)| key.starts_with(&prefix));
-        let made = made.filter_map(|(key, value)| Some((key, value.as_ref()?))).next_back();
-        made.map(|(key, bytes)| parse(key, bytes)).transpose()
-    }
-
     pub(crate) fn numbered(state: &StateView, number: u64) -> Result<Self, Error> {
         read(state, &version_key(number))?.ok_or_else(|| {
             Error::Damaged(format!("version {number} of the proven tree is missing"))

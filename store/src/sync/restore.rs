@@ -122,7 +122,7 @@ impl Restore {
         head: SnapshotHead,
         sink: &mut dyn ArtifactSink,
     ) -> Result<Self, Error> {
-        let files = Files::on_backends(state, journal, &options)?;
+        let files = Files::for_restoration(state, journal, &options)?;
         match resumed(&files, &head, sink)? {
             Some(progress) => {
                 Ok(Self { files, place: None, options, head: Arc::new(head), progress })
@@ -192,7 +192,7 @@ impl Restore {
     /// # Errors
     ///
     /// Returns [`Error::Snapshot`] if chunks are missing, and [`Error::Damaged`] if the state is not what its root says.
-    pub fn finish(self) -> Result<Restored, Error> {
+    pub fn finish(mut self) -> Result<Restored, Error> {
         let meta = Meta {
             height: self.head.height,
             serial: 0,
@@ -205,14 +205,12 @@ impl Restore {
             progress.finish(head, &mut Building::open(transaction)?)?;
             meta.write(transaction)
         })?;
-        let journal = self.files.journal.begin_write()?;
-        meta.write(&journal)?;
-        journal.commit()?;
-        let (path, journal_path) = match &self.place {
-            Some(place) => (place.state.clone(), place.journal.clone()),
-            None => ("the state's medium".into(), "the journal's medium".into()),
+        self.files.journal.begin(&meta)?;
+        let path = match &self.place {
+            Some(place) => place.state.clone(),
+            None => "the state's medium".into(),
         };
-        let store = Store::over(self.files, path, journal_path, self.options.clone())?;
+        let store = Store::over(self.files, path, self.options.clone())?;
         check(&store.reader())?;
         Ok(Restored { store, place: self.place, options: self.options })
     }
@@ -336,7 +334,7 @@ impl Restored {
         let transaction = files.state.begin_write()?;
         progress::remove(&transaction)?;
         transaction.commit()?;
-        Store::over(files, state, journal, options)
+        Store::over(files, state, options)
     }
 
     /// Drops the state and deletes its files.

@@ -32,6 +32,8 @@ pub struct StateView {
     memory: Layers,
     /// Key ranges without keys, as far as blocks have found out.
     gaps: Arc<Gaps>,
+    /// `false` if the nodes of this state's tree are not known, only its entries.
+    has_tree: bool,
 }
 
 /// Size limit of the known gaps of a state, in bytes. When they would grow beyond, all are forgotten.
@@ -51,7 +53,7 @@ impl StateView {
     /// Creates the view of a checkpoint.
     pub(crate) fn stored(checkpoint: Arc<Checkpoint>) -> Self {
         let meta = Arc::new(checkpoint.meta.clone());
-        Self { meta, checkpoint, memory: Layers::default(), gaps: Arc::default() }
+        Self { meta, checkpoint, memory: Layers::default(), gaps: Arc::default(), has_tree: true }
     }
 
     /// Returns the state after one more commit, which leads to `meta` by these changes. `found` are gaps that this
@@ -75,12 +77,30 @@ impl StateView {
     pub(crate) fn over(&self, checkpoint: Arc<Checkpoint>) -> Self {
         let memory = self.memory.after(checkpoint.meta.serial);
         // The checkpoint has dropped most removals, so that there is little left to jump over.
-        Self { meta: self.meta.clone(), checkpoint, memory, gaps: Arc::default() }
+        Self { checkpoint, memory, gaps: Arc::default(), ..self.clone() }
     }
 
     /// Returns the same state, with later commits kept in a layer of their own.
     pub(crate) fn seal(&self) -> Self {
         Self { memory: self.memory.seal(), ..self.clone() }
+    }
+
+    /// Returns the same state without its tree.
+    pub(crate) fn without_tree(&self) -> Self {
+        Self { has_tree: false, ..self.clone() }
+    }
+
+    /// Returns whether the nodes of this state's tree are known.
+    pub(crate) fn has_tree(&self) -> bool {
+        self.has_tree
+    }
+
+    /// Fails if this state has no tree.
+    fn check_tree(&self) -> Result<(), Error> {
+        match self.has_tree {
+            true => Ok(()),
+            false => Err(Error::NoTree(self.height())),
+        }
     }
 
     /// Writes this state to the state's file.
@@ -101,6 +121,11 @@ impl StateView {
         Arc::ptr_eq(&self.meta, &other.meta)
     }
 
+    /// Returns the serial of the checkpoint over which this state lies.
+    pub(crate) fn checkpoint_serial(&self) -> u64 {
+        self.checkpoint.meta.serial
+    }
+
     /// Returns whether both read over the same checkpoint, and so share the memory over it.
     pub(crate) fn shares_checkpoint(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.checkpoint, &other.checkpoint)
@@ -116,6 +141,7 @@ impl StateView {
 
     /// Returns the tree node at `key` without a copy.
     pub(crate) fn lend_node(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        self.check_tree()?;
         match self.memory.node(key, self.meta.serial) {
             Some(written) => Ok(written.map(Bytes::InMemory)),
             None => Ok(self.checkpoint.tree.get(key)?.map(Bytes::Stored)),
@@ -135,6 +161,7 @@ impl StateView {
 
     /// Returns all tree nodes, in the order of tree keys.
     pub(crate) fn nodes(&self) -> Result<Nodes, Error> {
+        self.check_tree()?;
         let stored = self.checkpoint.tree.range::<&[u8]>(..)?;
         Ok(Nodes::new(stored, self.changes().nodes))
     }

@@ -1,7 +1,8 @@
 //! `capstan-bench growth`: how costs grow with what a chain has: objects, vats, keys and blocks.
 //!
 //! Each axis has one state that grows, and is measured at each power of ten. A cost is CPU time of the process, all threads, and the median
-//! of several. The largest size of an axis, over the default, is set by an option.
+//! of several. `--full` measures up to sizes that take an hour or so in
+//! all. The largest size of an axis is also set by an option of its own.
 
 mod blocks;
 mod keys;
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use crate::cpu_time;
 
 const USAGE: &str = "\
-capstan-bench growth [--only objects|vats|keys|blocks] [--objects N] [--vats N] [--keys N] [--blocks N] [--json] [--svg FILE]";
+capstan-bench growth [--only objects|vats|keys|blocks] [--full] [--objects N] [--vats N] [--keys N] [--blocks N] [--json] [--svg FILE]";
 
 /// Costs that an axis has at one size.
 pub(crate) struct Point {
@@ -34,18 +35,18 @@ pub(crate) struct Axis {
 
 type Measure = fn(&[u64]) -> Result<Vec<Point>>;
 
-/// Axes, with their smallest size and the largest that is measured by default.
-const AXES: [(&str, u64, u64, Measure); 4] = [
-    ("objects", 1_000, 10_000, objects::measure),
-    ("vats", 10, 100, vats::measure),
-    ("keys", 10_000, 1_000_000, keys::measure),
-    ("blocks", 100, 10_000, blocks::measure),
+/// Axes, with their smallest size, the largest that is measured by default, and the largest of `--full`.
+const AXES: [(&str, u64, u64, u64, Measure); 4] = [
+    ("objects", 1_000, 10_000, 1_000_000, objects::measure),
+    ("vats", 10, 100, 10_000, vats::measure),
+    ("keys", 10_000, 1_000_000, 10_000_000, keys::measure),
+    ("blocks", 100, 10_000, 100_000, blocks::measure),
 ];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     let Arguments { only, largest, as_json, svg } = Arguments::parse(arguments)?;
     let mut axes = Vec::new();
-    for ((name, smallest, _, measure), largest) in AXES.into_iter().zip(largest) {
+    for ((name, smallest, _, _, measure), largest) in AXES.into_iter().zip(largest) {
         if only.is_some_and(|only| only != name) {
             continue;
         }
@@ -75,7 +76,7 @@ struct Arguments<'a> {
 
 impl<'a> Arguments<'a> {
     fn parse(arguments: &[&'a str]) -> Result<Self> {
-        let largest = AXES.map(|(_, _, largest, _)| largest);
+        let largest = AXES.map(|(_, _, largest, ..)| largest);
         let mut parsed = Self { only: None, largest, as_json: false, svg: None };
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
@@ -84,6 +85,7 @@ impl<'a> Arguments<'a> {
             };
             match *argument {
                 "--json" => parsed.as_json = true,
+                "--full" => parsed.largest = AXES.map(|(_, _, _, largest, _)| largest),
                 "--svg" => parsed.svg = Some(value()?),
                 "--only" => parsed.only = Some(axis(value()?)?.0),
                 other => {
@@ -112,11 +114,12 @@ impl Axis {
         let Some(first) = self.points.first() else { return };
         print!("\n{:<44}", format!("CPU µs, by {}", self.name));
         self.points.iter().for_each(|point| print!("{:>12}", point.size));
-        println!("{:>10}", "a decade");
+        println!("{:>10}  over the logarithm", "a decade");
         for (at, (cost, _)) in first.costs.iter().enumerate() {
             print!("{cost:<44}");
             self.points.iter().for_each(|point| print!("{:>12.1}", point.costs[at].1));
-            println!("{:>10}", self.growth(at).map_or_else(String::new, |by| format!("{by:.2}×")));
+            print!("{:>10}", self.growth(at).map_or_else(String::new, |by| format!("{by:.2}×")));
+            println!("  {}", if self.exceeds(at) { "faster" } else { "" });
         }
     }
 
@@ -127,14 +130,41 @@ impl Axis {
         Some((last.costs[cost].1 / first.costs[cost].1).powf(1.0 / decades as f64))
     }
 
+    /// Returns whether a cost grows faster than the logarithm of the size, beyond what one run scatters.
+    ///
+    /// It does if it grows by more than [`SCATTER`] times the logarithm over all sizes, and over the last decade. The second
+    /// leaves out costs that grow up to a bound: a batch that touches all of a small state touches a part of a large one.
+    fn exceeds(&self, cost: usize) -> bool {
+        let last_two = self.points.len().saturating_sub(2);
+        let exceeds = |points: &[Point]| match points {
+            [first, .., last] => {
+                let logarithm = (last.size as f64).ln() / (first.size as f64).ln();
+                last.costs[cost].1 / first.costs[cost].1 > SCATTER * logarithm
+            }
+            _ => false,
+        };
+        exceeds(&self.points) && exceeds(&self.points[last_two..])
+    }
+
     fn to_json(&self) -> Value {
         let point = |point: &Point| {
             let costs = point.costs.iter().map(|(name, us)| ((*name).to_owned(), json!(us)));
             json!({ "size": point.size, "cpu_us": Value::Object(costs.collect()) })
         };
-        json!({ "axis": self.name, "points": self.points.iter().map(point).collect::<Vec<_>>() })
+        let costs = self.points.first().map_or(&[][..], |point| &point.costs);
+        let faster: Vec<_> =
+            (0..costs.len()).filter(|at| self.exceeds(*at)).map(|at| costs[at].0).collect();
+        json!({
+            "axis": self.name,
+            "points": self.points.iter().map(point).collect::<Vec<_>>(),
+            "faster_than_the_logarithm": faster,
+        })
     }
 }
+
+/// Factor by which a cost may grow beyond the logarithm before it counts as faster. CPU times of one run differ by as much
+/// beside other work. A linear cost grows by ten over a decade, and a root by three.
+const SCATTER: f64 = 1.8;
 
 /// Returns the median CPU time of `count` calls, in microseconds.
 fn median_us(count: usize, mut call: impl FnMut(usize) -> Result<()>) -> Result<f64> {

@@ -13,9 +13,11 @@ const TOP: f64 = 34.0;
 const BOTTOM: f64 = 34.0;
 const LEGEND_LINE: f64 = 15.0;
 const COLUMNS: usize = 2;
-/// Colours that people with any colour vision tell apart (Okabe and Ito).
-const COLOURS: [&str; 7] =
-    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
+/// Colours that people with any colour vision tell apart (Okabe and Ito, and three of Tol).
+const COLOURS: [&str; 10] = [
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999",
+    "#882255", "#117733",
+];
 
 /// Draws the axes.
 pub(super) fn draw(axes: &[Axis]) -> String {
@@ -86,7 +88,7 @@ fn panel(svg: &mut String, axis: &Axis) {
         let _ = writeln!(
             svg,
             "<path d=\"M{x:.1} {TOP}V{bottom}\" stroke=\"#ddd\"/><text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-            bottom + 16.0,
+            bottom + 20.0,
             count(power),
         );
     }
@@ -122,7 +124,9 @@ fn curve(svg: &mut String, axis: &Axis, cost: usize, (across, up): (&Scale, &Sca
         let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>");
     }
     let y = PANEL_HEIGHT + LEGEND_LINE * cost as f64 + 4.0;
-    let by = axis.growth(cost).map_or_else(String::new, |by| format!(" ({by:.2}× a decade)"));
+    let faster = if axis.exceeds(cost) { ", faster than the logarithm" } else { "" };
+    let by = axis.growth(cost);
+    let by = by.map_or_else(String::new, |by| format!(" ({by:.2}× a decade{faster})"));
     let name = axis.points.first().map_or("", |point| point.costs[cost].0);
     let _ = writeln!(
         svg,
