@@ -8,6 +8,8 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use anyhow::Result;
 use capstan_abi::{Delivery, Syscall, SyscallResult};
+use capstan_conformance::javascript::Workshop;
+use capstan_kernel::KernelConfig;
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
     host::{
@@ -18,10 +20,10 @@ use capstan_kernel_ports::{
 use capstan_vat_host::WasmHost;
 use serde_json::{Value, json};
 
-use crate::{Bench, config, online};
+use crate::{Bench, config, growth::objects, online, options};
 
-/// Vats that are created, and upgrades.
-const ROUNDS: u64 = 100;
+/// Rounds before them.
+const WARMING_ROUNDS: u64 = 3;
 
 /// CPU time and page faults of this thread so far.
 #[derive(Clone, Copy, Default)]
@@ -164,7 +166,21 @@ impl HostLayer for Staged {
     }
 
     fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
-        self.measure("list and hash of a snapshot's pages", |host| host.heap_image(vat))
+        let image =
+            self.measure("list and hash of a snapshot's pages", |host| host.heap_image(vat));
+        let pages =
+            image.as_ref().ok().and_then(Option::as_ref).map_or(0, |image| image.pages.len());
+        let stage = Stage { count: pages as u64, ..Stage::default() };
+        note(&self.stages, "(pages in a snapshot)", stage);
+        image
+    }
+
+    fn heap_page(&self, vat: VatId, number: u32) -> Option<Vec<u8>> {
+        let began = Spent::now();
+        let page = self.host.heap_page(vat, number);
+        let stage = Stage { count: 1, spent: Spent::since(began), ..Stage::default() };
+        note(&self.stages, "copy of a page for the store", stage);
+        page
     }
 
     fn restore(
@@ -202,30 +218,77 @@ fn title(vat: VatId, delivery: &Delivery) -> String {
     }
 }
 
-/// Plays a round again and again, and returns its stages.
-fn play(bench: &mut Bench<Staged>, stages: &Stages, name: &str, method: &str) -> Result<Value> {
-    for _ in 0..3 {
-        bench.call(method, &json!([]))?;
+/// What is measured.
+struct Game {
+    name: &'static str,
+    /// Rounds that are measured.
+    rounds: u64,
+    config: fn(&Workshop) -> Result<KernelConfig>,
+    prepare: fn(&mut Bench<Staged>) -> Result<()>,
+    round: fn(&mut Bench<Staged>, u64) -> Result<()>,
+}
+
+const GAMES: [Game; 3] = [
+    Game {
+        name: "creation of a vat, and one message",
+        rounds: 100,
+        config,
+        prepare: |_| Ok(()),
+        round: |bench, _| bench.call("create", &json!([])).map(|_| ()),
+    },
+    Game {
+        name: "upgrade of a vat",
+        rounds: 100,
+        config,
+        prepare: |_| Ok(()),
+        round: |bench, _| bench.call("renew", &json!([])).map(|_| ()),
+    },
+    Game {
+        name: "messages to a thousand durable objects, until a snapshot is taken",
+        rounds: 10,
+        config: objects::config,
+        prepare: |bench| bench.call("keep", &json!([0, OBJECTS, 100])).map(|_| ()),
+        round: |bench, round| {
+            let interval = options().snapshot_interval;
+            let numbers = round * interval..(round + 1) * interval;
+            numbers
+                .map(|number| number * 7_919 % OBJECTS)
+                .try_for_each(|number| bench.call("touch", &json!([number])).map(|_| ()))
+        },
+    },
+];
+
+/// Durable objects of one vat.
+const OBJECTS: u64 = 1_000;
+
+/// Plays a game, and returns its stages.
+fn play(workshop: &Workshop, game: &Game) -> Result<Value> {
+    let stages = Stages::default();
+    let host = Staged { host: workshop.host()?, stages: Rc::clone(&stages) };
+    let bench = &mut Bench::start_on(host, (game.config)(workshop)?, online(200))?;
+    (game.prepare)(bench)?;
+    for round in 0..WARMING_ROUNDS {
+        (game.round)(bench, round)?;
     }
     stages.borrow_mut().clear();
     bench.committing = Duration::ZERO;
     let began = Spent::now();
-    for _ in 0..ROUNDS {
-        bench.call(method, &json!([]))?;
+    for round in 0..game.rounds {
+        (game.round)(bench, WARMING_ROUNDS + round)?;
     }
     let all = Spent::since(began);
-    let each = |time: Duration| time.as_secs_f64() * 1e6 / ROUNDS as f64;
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / game.rounds as f64;
     let mut rows = Vec::new();
     let mut rest = all.time.saturating_sub(bench.committing);
     for (name, stage) in stages.borrow().iter() {
         rest = rest.saturating_sub(stage.spent.time);
         rows.push(json!({
             "stage": name,
-            "count": stage.count as f64 / ROUNDS as f64,
+            "count": stage.count as f64 / game.rounds as f64,
             "cpu_us": each(stage.spent.time),
-            "page_faults": stage.spent.faults as f64 / ROUNDS as f64,
-            "syscalls": stage.syscalls as f64 / ROUNDS as f64,
-            "computrons": stage.computrons as f64 / ROUNDS as f64,
+            "page_faults": stage.spent.faults as f64 / game.rounds as f64,
+            "syscalls": stage.syscalls as f64 / game.rounds as f64,
+            "computrons": stage.computrons as f64 / game.rounds as f64,
         }));
     }
     rows.sort_by(|a, b| {
@@ -235,9 +298,9 @@ fn play(bench: &mut Bench<Staged>, stages: &Stages, name: &str, method: &str) ->
             .total_cmp(&a["cpu_us"].as_f64().unwrap_or_default())
     });
     Ok(json!({
-        "name": name,
+        "name": game.name,
         "cpu_us": each(all.time),
-        "page_faults": all.faults as f64 / ROUNDS as f64,
+        "page_faults": all.faults as f64 / game.rounds as f64,
         "commit_us": each(bench.committing),
         "kernel_us": each(rest),
         "stages": rows,
@@ -274,15 +337,7 @@ fn print(game: &Value) {
 
 pub(crate) fn run(as_json: bool) -> Result<()> {
     let workshop = Bench::workshop()?;
-    let mut games = Vec::new();
-    for (name, method) in
-        [("creation of a vat, and one message", "create"), ("upgrade of a vat", "renew")]
-    {
-        let stages = Stages::default();
-        let host = Staged { host: workshop.host()?, stages: Rc::clone(&stages) };
-        let mut bench = Bench::start_on(host, config(&workshop)?, online(200))?;
-        games.push(play(&mut bench, &stages, name, method)?);
-    }
+    let games = GAMES.iter().map(|game| play(&workshop, game)).collect::<Result<Vec<_>>>()?;
     match as_json {
         true => println!("{}", Value::Array(games)),
         false => games.iter().for_each(print),
