@@ -14,6 +14,8 @@ pub(crate) fn supervisor() -> impl Iterator<Item = Seam> {
         .chain(MARSHAL)
         .chain(PASS_STYLE)
         .chain(CAPDATA)
+        .chain(SYSCALLS)
+        .chain(CACHES)
 }
 
 /// Returns the changes of lockdown, which has eventual sends too.
@@ -27,8 +29,8 @@ const ASSERT: [Seam; 1] = [(
     r"const assert = (value, optDetails, errContructor, options) => {\n  value || globalAssert(value, optDetails, errContructor, options);\n};",
 )];
 
-/// References are parsed without a list of their parts.
-const REFERENCES: [Seam; 4] = [
+/// References are parsed without a list of their parts, and the parts of the last ones are kept. Nobody changes them.
+const REFERENCES: [Seam; 6] = [
     (r"if (idSuffix.startsWith('d')) {", r"if (idSuffix[0] === 'd') {"),
     (r"} else if (idSuffix.startsWith('v')) {", r"} else if (idSuffix[0] === 'v') {"),
     (
@@ -38,6 +40,14 @@ const REFERENCES: [Seam; 4] = [
     (
         r"  } else {\n    id = Nat(BigInt(idSuffix));\n  }\n  if (subid !== undefined && facetStr",
         r"  } else {\n    id = BigInt(idSuffix);\n    id >= 0n || Nat(id);\n  }\n  if (subid !== undefined && facetStr",
+    ),
+    (
+        r"function parseVatSlot(vref) {\n",
+        r"const parsedVrefs = new Map();\nfunction parseVatSlot(vref) {\n  const known = parsedVrefs.get(vref);\n  if (known) {\n    return known;\n  }\n",
+    ),
+    (
+        r"  return { type, allocatedByVat, virtual, durable, id, subid, baseRef, facet };\n",
+        r"  const parts = { type, allocatedByVat, virtual, durable, id, subid, baseRef, facet };\n  parsedVrefs.size < 64 || parsedVrefs.clear();\n  parsedVrefs.set(vref, parts);\n  return parts;\n",
     ),
 ];
 
@@ -194,3 +204,21 @@ const EVENTUAL_SEND: [Seam; 6] = [
         r"    const trackedDoDispatch = trackTurns([doDispatch])[0];",
     ),
 ];
+
+/// A syscall is written and its result read in one step (`worker/globals.c`). The most frequent ones are checked at once.
+const SYSCALLS: [Seam; 2] = [
+    (
+        r"    call: item => decodeData(issueCommand(encode(item))),\n",
+        r"    call: item => issueJSON(item),\n",
+    ),
+    (
+        r"function insistVatSyscallObject(vso) {\n  assert(Array.isArray(vso));\n  const type = vso[0];\n",
+        r"function insistVatSyscallObject(vso) {\n  assert(Array.isArray(vso));\n  const type = vso[0];\n  if (\n    (type === 'vatstoreGet' || (type === 'vatstoreSet' && typeof vso[2] === 'string')) &&\n    typeof vso[1] === 'string'\n  ) {\n    return;\n  }\n",
+    ),
+];
+
+/// A cache that was not used needs no flush. Every delivery flushes all.
+const CACHES: [Seam; 1] = [(
+    r"    flush: () => {\n      const keys = [...dirtyKeys.keys()];\n",
+    r"    flush: () => {\n      if (stash.size === 0 && dirtyKeys.size === 0) {\n        return;\n      }\n      const keys = [...dirtyKeys.keys()];\n",
+)];
