@@ -17,6 +17,8 @@ use crate::{Bench, online, options};
 /// Objects that are made in one delivery, and deliveries that are made between two looks at the progress.
 const EACH: u64 = 100;
 const BATCH: u64 = 1_000;
+/// Objects in the memory of a vat that is upgraded.
+const UPGRADED_WITH: u64 = 50;
 
 pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
     let workshop = Bench::workshop()?;
@@ -35,6 +37,11 @@ pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
         bench = opened;
         // Loads the bundles and replays what these vats have done since their snapshots, which is no part of an upgrade.
         let (waking, _) = cpu_us(|| bench.call("wake", &json!([made - 1])))?;
+        // The first upgrade of all loads the bundle once more, for vats that have a store.
+        bench.call("renew", &json!([]))?;
+        for number in 0..UPGRADED_WITH {
+            bench.call("touch", &json!([number * 7_919 % made]))?;
+        }
         let (upgrade, _) = cpu_us(|| bench.call("renew", &json!([])))?;
         points.push(Point {
             size: made,
