@@ -29,8 +29,8 @@ const ASSERT: [Seam; 1] = [(
     r"const assert = (value, optDetails, errContructor, options) => {\n  value || globalAssert(value, optDetails, errContructor, options);\n};",
 )];
 
-/// References are parsed without a list of their parts, and the parts of the last ones are kept. Nobody changes them.
-const REFERENCES: [Seam; 6] = [
+/// References are parsed without a list of their parts.
+const REFERENCES: [Seam; 4] = [
     (r"if (idSuffix.startsWith('d')) {", r"if (idSuffix[0] === 'd') {"),
     (r"} else if (idSuffix.startsWith('v')) {", r"} else if (idSuffix[0] === 'v') {"),
     (
@@ -40,14 +40,6 @@ const REFERENCES: [Seam; 6] = [
     (
         r"  } else {\n    id = Nat(BigInt(idSuffix));\n  }\n  if (subid !== undefined && facetStr",
         r"  } else {\n    id = BigInt(idSuffix);\n    id >= 0n || Nat(id);\n  }\n  if (subid !== undefined && facetStr",
-    ),
-    (
-        r"function parseVatSlot(vref) {\n",
-        r"const parsedVrefs = new Map();\nfunction parseVatSlot(vref) {\n  const known = parsedVrefs.get(vref);\n  if (known) {\n    return known;\n  }\n",
-    ),
-    (
-        r"  return { type, allocatedByVat, virtual, durable, id, subid, baseRef, facet };\n",
-        r"  const parts = { type, allocatedByVat, virtual, durable, id, subid, baseRef, facet };\n  parsedVrefs.size < 64 || parsedVrefs.clear();\n  parsedVrefs.set(vref, parts);\n  return parts;\n",
     ),
 ];
 
