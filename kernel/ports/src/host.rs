@@ -40,16 +40,20 @@ pub struct WorkerOptions {
     pub enable_vatstore: bool,
     /// Runs the bundle's `setup()` without liveslots (SwingSet's `enableSetup`).
     pub enable_setup: bool,
+    /// The vat is in its first incarnation, with liveslots. So its store is empty when it starts, and what liveslots does
+    /// then before the vat's own code is a part of loading the bundle.
+    pub is_new: bool,
 }
 
 impl Default for WorkerOptions {
-    /// Returns the options of a usual vat: with liveslots, and with `vatPowers.vatstore`.
+    /// Returns the options of a usual vat: with liveslots, and with `vatPowers.vatstore`. Nothing is known about its store.
     fn default() -> Self {
         Self {
             enable_disavow: false,
             relax_durability_rules: false,
             enable_vatstore: true,
             enable_setup: false,
+            is_new: false,
         }
     }
 }

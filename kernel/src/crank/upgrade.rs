@@ -134,6 +134,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         })?;
         config.bundle_id = bundle_id;
         config.engine = self.host.engine();
+        config.is_upgraded = true;
         self.state.put_vat_config(vat, &config)
     }
 }

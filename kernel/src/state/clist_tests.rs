@@ -247,5 +247,6 @@ pub(crate) fn config() -> VatConfig {
         use_transcript: true,
         reap: Default::default(),
         system: false,
+        is_upgraded: false,
     }
 }

@@ -67,6 +67,7 @@ impl StaticVat {
             use_transcript: self.use_transcript,
             reap: self.reap,
             system: self.system,
+            is_upgraded: false,
         }
     }
 }

@@ -94,6 +94,7 @@ impl DynamicOptions {
             use_transcript: self.use_transcript.unwrap_or(true),
             reap: ReapThreshold { deliveries: self.reap_interval, ..ReapThreshold::default() },
             system: false,
+            is_upgraded: false,
         }
     }
 
@@ -150,6 +151,8 @@ pub struct VatConfig {
     /// True for a vat of the system. The kernel refuses what is too large for it and undoes the deliveries in
     /// which it fails, so that no stranger can end it. See [`SystemGuard`](crate::limits::SystemGuard).
     pub system: bool,
+    /// True from the vat's first upgrade on. Its store is not empty when an incarnation begins.
+    pub is_upgraded: bool,
 }
 
 impl VatConfig {

@@ -27,6 +27,7 @@ pub(crate) fn worker_options(
         relax_durability_rules: read_globals(state)?.options.relax_durability_rules,
         enable_vatstore: config.enable_vatstore,
         enable_setup: config.enable_setup,
+        is_new: !config.is_upgraded && !config.is_raw(),
     })
 }
 

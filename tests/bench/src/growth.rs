@@ -6,7 +6,7 @@
 
 mod blocks;
 mod keys;
-mod objects;
+pub(crate) mod objects;
 mod picture;
 mod vats;
 

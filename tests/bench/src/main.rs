@@ -11,6 +11,7 @@ mod numbers;
 mod parallel;
 mod shapes;
 mod smallcaps;
+mod stages;
 mod sync;
 
 use std::{
@@ -42,7 +43,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const HELP: &str = "\
 Measures the kernel with real vats, and prints tables.
 
-Usage: capstan-bench [cost | blocks | fleet | growth | parallel | smallcaps | sync] [--json]
+Usage: capstan-bench [cost | blocks | fleet | growth | parallel | smallcaps | stages | sync] [--json]
        capstan-bench game pingpong | wasm | deposits | create | loops
        capstan-bench shapes
 
@@ -56,6 +57,7 @@ growth   how costs grow with objects, vats, keys and blocks [--only AXIS] [--obj
 parallel vats on one thread and on two, and a model for more cores
 smallcaps
          checking and reading a body of smallcaps, over parsing its JSON
+stages   where the time goes that it takes to create a JavaScript vat and to upgrade one
 sync     snapshots of the state: written beside blocks, and restored [--vats N] [--kib N]
 shapes   the families of keys that real vats change, for the store's benchmark
 --json   figures for programs";
@@ -106,6 +108,8 @@ fn main() -> Result<()> {
         ["sync", ..] => return sync::run(&arguments[1..]),
         ["smallcaps"] => return smallcaps::run(false),
         ["smallcaps", "--json"] => return smallcaps::run(true),
+        ["stages"] => return stages::run(false),
+        ["stages", "--json"] => return stages::run(true),
         ["game", name] => {
             let game = GAMES.iter().find(|(game, _)| *game == name);
             let (_, game) = game.with_context(|| format!("unknown game {name}\n\n{HELP}"))?;
@@ -149,6 +153,8 @@ struct Bench<H = WasmHost> {
     block: Option<Block>,
     height: u64,
     cranks_a_commit: u64,
+    /// CPU time of this thread for commits.
+    committing: Duration,
     /// Counts what every block changes.
     shapes: Option<shapes::Shapes>,
     folder: tempfile::TempDir,
@@ -236,7 +242,8 @@ impl<H: VatHost> Bench<H> {
         let kernel = Kernel::new(host, options);
         let block = Some(store.begin_block());
         let cranks_a_commit = CRANKS_A_COMMIT;
-        Ok(Self { kernel, store, block, height, cranks_a_commit, shapes: None, folder })
+        let (committing, shapes) = (Duration::ZERO, None);
+        Ok(Self { kernel, store, block, height, cranks_a_commit, committing, shapes, folder })
     }
 
     /// Runs until nothing is left, with a durable commit every [`CRANKS_A_COMMIT`] cranks. Returns
@@ -256,12 +263,14 @@ impl<H: VatHost> Bench<H> {
     fn block(&mut self, policy: &mut dyn RunPolicy) -> Result<RunReport> {
         let mut block = self.block.take().context("no block")?;
         let report = self.kernel.run(&mut block, policy)?;
+        let began = cpu_time_of(libc::RUSAGE_THREAD);
         let prepared = self.store.prepare(block)?;
         if let Some(shapes) = &mut self.shapes {
             shapes.count(&prepared, &self.store.reader())?;
         }
         self.height += 1;
         self.store.commit(prepared, self.height)?;
+        self.committing += cpu_time_of(libc::RUSAGE_THREAD).saturating_sub(began);
         self.block = Some(self.store.begin_block());
         Ok(report)
     }

@@ -140,7 +140,9 @@ fn restore(
     let kernel = Kernel::new(host, online(ONLINE));
     let block = Some(store.begin_block());
     let cranks_a_commit = crate::CRANKS_A_COMMIT;
-    let mut bench = Bench { kernel, store, block, height, cranks_a_commit, shapes: None, folder };
+    let (committing, shapes) = (Duration::ZERO, None);
+    let mut bench =
+        Bench { kernel, store, block, height, cranks_a_commit, committing, shapes, folder };
     bench.call("greet", &json!([vats - 1]))?;
     let running = began.elapsed();
     Ok(vec![

@@ -8,6 +8,7 @@ export const buildRootObject = () => {
   let service;
   let bundlecap;
   let wasm;
+  let spare;
   const fleet = [];
   return Far('bench', {
     async bootstrap(vats, devices) {
@@ -45,6 +46,11 @@ export const buildRootObject = () => {
       }
     },
     play: rounds => E(left).play(right, rounds),
+    // Upgrades one vat of its own.
+    renew: async () => {
+      spare ||= await E(service).createVat(bundlecap);
+      return E(spare.adminNode).upgrade(bundlecap);
+    },
     create: async () => {
       const { root } = await E(service).createVat(bundlecap);
       return E(root).hello();

@@ -21,6 +21,11 @@ export const buildRootObject = () => {
       for (let i = from; i < from + count; i += each) await E(keeper.root).grow(i, each, holder);
     },
     touch: number => E(keeper.root).touch(number),
+    // A message to each vat that an upgrade concerns.
+    wake: async number => {
+      await E(service).getNamedBundleCap('keeper');
+      return E(keeper.root).touch(number);
+    },
     renew: () => E(keeper.adminNode).upgrade(keeperCap),
     // Vats of one bundle, each with some deliveries behind it.
     enlist: async (count, deliveries) => {

@@ -14,6 +14,8 @@ pub(crate) fn supervisor() -> impl Iterator<Item = Seam> {
         .chain(MARSHAL)
         .chain(PASS_STYLE)
         .chain(CAPDATA)
+        .chain(SYSCALLS)
+        .chain(CACHES)
 }
 
 /// Returns the changes of lockdown, which has eventual sends too.
@@ -194,3 +196,21 @@ const EVENTUAL_SEND: [Seam; 6] = [
         r"    const trackedDoDispatch = trackTurns([doDispatch])[0];",
     ),
 ];
+
+/// A syscall is written and its result read in one step (`worker/globals.c`). The most frequent ones are checked at once.
+const SYSCALLS: [Seam; 2] = [
+    (
+        r"    call: item => decodeData(issueCommand(encode(item))),\n",
+        r"    call: item => issueJSON(item),\n",
+    ),
+    (
+        r"function insistVatSyscallObject(vso) {\n  assert(Array.isArray(vso));\n  const type = vso[0];\n",
+        r"function insistVatSyscallObject(vso) {\n  assert(Array.isArray(vso));\n  const type = vso[0];\n  if (\n    (type === 'vatstoreGet' || (type === 'vatstoreSet' && typeof vso[2] === 'string')) &&\n    typeof vso[1] === 'string'\n  ) {\n    return;\n  }\n",
+    ),
+];
+
+/// A cache that was not used needs no flush. Every delivery flushes all.
+const CACHES: [Seam; 1] = [(
+    r"    flush: () => {\n      const keys = [...dirtyKeys.keys()];\n",
+    r"    flush: () => {\n      if (stash.size === 0 && dirtyKeys.size === 0) {\n        return;\n      }\n      const keys = [...dirtyKeys.keys()];\n",
+)];

@@ -49,6 +49,8 @@ const LOCKDOWN: [Seam; 1] = [(
 ///
 /// * `setBundle` takes a fourth argument, which is true to load the bundle at once. `setVatID`
 ///   names the vat.
+/// * A fifth argument is true if the bundle is loaded for vats that are new. Then what `startVat` does before the vat's own
+///   code is done with the load, as `src/beginning.js` says.
 /// * Liveslots passes the globals of vat code on when it is created, and takes its id later. Its
 ///   marshaller uses the id in the names of errors.
 /// * Functions in `VatData` make a syscall first if they are called before `startVat`, which ends
@@ -60,7 +62,7 @@ const LOCKDOWN: [Seam; 1] = [(
 ///   today's liveslots: `vatstore` is not enumerable.
 /// * One call of a console is one command to the host, as `src/console.js` says. Liveslots handles the promise of a turn
 ///   only when the vat has come to rest, so that it is marked as handled before.
-const SUPERVISOR: [Seam; 17] = [
+const SUPERVISOR: [Seam; 19] = [
     ("assert.typeof(marshalName, 'string');", "assert.typeof(`${marshalName}`, 'string');"),
     (
         "marshalName: `liveSlots:${forVatID}`,",
@@ -76,23 +78,27 @@ const SUPERVISOR: [Seam; 17] = [
     ),
     (
         r"[PassStyleOfEndowmentSymbol]: passStyleOf,\n  });\n\n  function getRetentionStats() {",
-        r"[PassStyleOfEndowmentSymbol]: passStyleOf,\n  });\n  buildVatNamespace?.early?.(vatGlobals, inescapableGlobalProperties, id => {\n    forVatID = id;\n  });\n\n  function getRetentionStats() {",
+        r"[PassStyleOfEndowmentSymbol]: passStyleOf,\n  });\n  let vpow;\n  const beginning = [\n    () => {\n      vpow = {\n        D,\n        exitVat,\n        exitVatWithFailure,\n        ...vatGlobals,\n        ...inescapableGlobalProperties,\n        ...vatPowers,\n      };\n      if (enableDisavow) {\n        vpow.disavow = disavow;\n      }\n      if (liveSlotsOptions.enableVatstore) {\n        const value = capstanOptions.makeVatstore(syscall);\n        Object.defineProperty(vpow, 'vatstore', { value });\n      }\n      harden(vpow);\n\n      vrm.initializeIDCounters();\n      vom.initializeKindHandleKind();\n      collectionManager.initializeStoreKindInfo();\n    },\n    () => {\n      baggage = collectionManager.provideBaggage();\n      watchedPromiseManager.preparePromiseWatcherTables();\n    },\n  ];\n  buildVatNamespace?.early?.(vatGlobals, inescapableGlobalProperties, id => {\n    forVatID = id;\n  }, beginning);\n\n  function getRetentionStats() {",
     ),
     (
         "const rootObject = await buildRootObject(vpow, vatParameters, baggage);",
         r"const given = await buildRootObject(vpow, vatParameters, baggage);\n    const isPlain =\n      typeof given === 'object' &&\n      given &&\n      Object.isFrozen(given) &&\n      Object.getPrototypeOf(given) === Object.prototype &&\n      Reflect.ownKeys(given).length > 0 &&\n      Reflect.ownKeys(given).every(key => {\n        const { value, enumerable } = Object.getOwnPropertyDescriptor(given, key);\n        return typeof value === 'function' && enumerable;\n      });\n    const rootObject = isPlain\n      ? Remotable('Alleged: root', undefined, { ...given })\n      : given;",
     ),
     (
-        r"    harden(vpow);\n\n    vrm.initializeIDCounters();",
-        r"    if (liveSlotsOptions.enableVatstore) {\n      const value = capstanOptions.makeVatstore(syscall);\n      Object.defineProperty(vpow, 'vatstore', { value });\n    }\n    harden(vpow);\n\n    vrm.initializeIDCounters();",
+        r"    const vpow = {\n      D,\n      exitVat,\n      exitVatWithFailure,\n      ...vatGlobals,\n      ...inescapableGlobalProperties,\n      ...vatPowers,\n    };\n    if (enableDisavow) {\n      vpow.disavow = disavow;\n    }\n    harden(vpow);\n\n    vrm.initializeIDCounters();\n    vom.initializeKindHandleKind();\n    collectionManager.initializeStoreKindInfo();\n",
+        r"    beginning.shift()();\n",
+    ),
+    (
+        r"\n    baggage = collectionManager.provideBaggage();\n    watchedPromiseManager.preparePromiseWatcherTables();\n",
+        r"\n    beginning.shift()();\n",
     ),
     (
         "async function setBundle(vatID, bundle, liveSlotsOptions) {",
-        r"let setVatID;\n  async function setBundle(vatID, bundle, liveSlotsOptions, isEarly) {",
+        r"let setVatID;\n  async function setBundle(vatID, bundle, liveSlotsOptions, isEarly, isNew) {\n    const recorder = capstanBeginning.makeRecorder();",
     ),
     (
         r"    async function buildVatNamespace(\n",
-        r"    let loaded;\n    const load = (lsEndowments, inescapableGlobalProperties) =>\n      importBundle(bundle, {\n        endowments: { ...workerEndowments, ...lsEndowments },\n        inescapableGlobalProperties,\n      });\n\n    async function buildVatNamespace(\n",
+        r"    let loaded;\n    let beginning;\n    const load = (lsEndowments, inescapableGlobalProperties) =>\n      importBundle(bundle, {\n        endowments: { ...workerEndowments, ...lsEndowments },\n        inescapableGlobalProperties,\n      });\n\n    async function buildVatNamespace(\n",
     ),
     (
         r"const vatNS = await importBundle(bundle, {\n        endowments: { ...workerEndowments, ...lsEndowments },\n        inescapableGlobalProperties,\n      });",
@@ -100,7 +106,7 @@ const SUPERVISOR: [Seam; 17] = [
     ),
     (
         "    const ls = makeLiveSlots(",
-        r"    if (isEarly) {\n      buildVatNamespace.early = (globals, inescapable, setID) => {\n        loaded = load(globals, inescapable);\n        setVatID = setID;\n      };\n    }\n    const { enableSetup: isRaw = false } = liveSlotsOptions;\n    if (isRaw && isEarly) {\n      buildVatNamespace.early({}, {}, () => {});\n    }\n    const makeRaw = () => ({\n      dispatch: capstanOptions.makeRawDispatch({\n        load: () => buildVatNamespace({}, {}),\n        makeSyscall: makeSupervisorSyscall,\n        syscallToManager,\n        vatPowers,\n      }),\n    });\n    const ls = isRaw ? makeRaw() : makeLiveSlots(",
+        r"    if (isEarly) {\n      buildVatNamespace.early = (globals, inescapable, setID, steps) => {\n        loaded = load(globals, inescapable);\n        setVatID = setID;\n        beginning = steps;\n      };\n    }\n    const { enableSetup: isRaw = false } = liveSlotsOptions;\n    if (isRaw && isEarly) {\n      buildVatNamespace.early({}, {}, () => {});\n    }\n    const makeRaw = () => ({\n      dispatch: capstanOptions.makeRawDispatch({\n        load: () => buildVatNamespace({}, {}),\n        makeSyscall: makeSupervisorSyscall,\n        syscallToManager,\n        vatPowers,\n      }),\n    });\n    const ls = isRaw ? makeRaw() : makeLiveSlots(",
     ),
     (
         r"          const { print: savePrinter } = globalThis;\n          try {\n            globalThis.print = portSendingPrinter;\n            printAll(...args);\n          } finally {\n            globalThis.print = savePrinter;\n          }\n",
@@ -119,12 +125,16 @@ const SUPERVISOR: [Seam; 17] = [
         r"    const vatConsole = makeVatConsole(makeLogMaker('vat'));\n    capstanConsole.warnBy(vatConsole.warn);\n    const workerEndowments = {\n      console: vatConsole,\n",
     ),
     (
+        r"    function syscallToManager(vatSyscallObject) {\n",
+        r"    function syscallToManager(vatSyscallObject) {\n      if (recorder.isRecording()) {\n        return recorder.answer(vatSyscallObject);\n      }\n",
+    ),
+    (
         r"    return ['dispatchReady'];\n",
-        r"    if (isEarly) {\n      await loaded;\n      bundle = 'loaded';\n      globalThis.gc(true);\n    }\n    return ['dispatchReady'];\n",
+        r"    if (isEarly) {\n      await loaded;\n      if (isNew && beginning) {\n        meterControl.runWithoutMetering(() => recorder.record(beginning));\n      }\n      bundle = 'loaded';\n      globalThis.gc(true);\n    }\n    return ['dispatchReady'];\n",
     ),
     (
         r"return setBundle(args[0], args[1], liveSlotsOptions);\n      }\n",
-        r"return setBundle(args[0], args[1], liveSlotsOptions, args[3]);\n      }\n      case 'setVatID': {\n        setVatID(args[0]);\n        return ['dispatchReady'];\n      }\n",
+        r"return setBundle(args[0], args[1], liveSlotsOptions, args[3], args[4]);\n      }\n      case 'setVatID': {\n        setVatID(args[0]);\n        return ['dispatchReady'];\n      }\n",
     ),
 ];
 

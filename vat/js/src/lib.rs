@@ -8,7 +8,7 @@
 //!
 //! // The scripts that boot it, in order.
 //! let names = capstan_vat_js::boot_scripts().map(|(name, _)| name);
-//! assert_eq!(names, ["shims", "lockdown", "options", "console", "supervisor"]);
+//! assert_eq!(names, ["shims", "lockdown", "options", "console", "beginning", "supervisor"]);
 //! ```
 //!
 //! [`worker`] is a wasm module that speaks the vat ABI in JSON (`capstan_abi::Encoding::Json`). It
@@ -21,8 +21,8 @@
 //! * `capstan_boot(ptr, len) -> i32` evaluates a script. It returns 0, or 1 if the script threw,
 //!   and logs the reason.
 //! * `capstan_deliver(ptr, len)` passes one JSON command to the supervisor and runs until the vat
-//!   is quiescent. Commands are `["setBundle", vatID, bundle, options, isEarly]`, `["setVatID", vatID]` and
-//!   `["deliver", delivery]`.
+//!   is quiescent. Commands are `["setBundle", vatID, bundle, options, isEarly, isNew]`,
+//!   `["setVatID", vatID]` and `["deliver", delivery]`.
 //!
 //! It imports these functions, all from module `capstan`:
 //!
@@ -60,13 +60,14 @@ pub fn worker_hash() -> &'static str {
 /// Returns the scripts that boot the engine, with their names, in the order of evaluation.
 ///
 /// The shims make QuickJS-ng look like xsnap. SES lockdown follows, then what some options of vats
-/// give, then what makes a vat's lines, and then the supervisor with Agoric's liveslots.
-pub fn boot_scripts() -> [(&'static str, &'static [u8]); 5] {
+/// give, what makes a vat's lines, the beginning of new vats, and then the supervisor with Agoric's liveslots.
+pub fn boot_scripts() -> [(&'static str, &'static [u8]); 6] {
     [
         ("shims", include_bytes!("shims.js")),
         ("lockdown", include_bytes!(concat!(env!("OUT_DIR"), "/lockdown.js"))),
         ("options", include_bytes!("options.js")),
         ("console", include_bytes!("console.js")),
+        ("beginning", include_bytes!("beginning.js")),
         ("supervisor", include_bytes!(concat!(env!("OUT_DIR"), "/supervisor.js"))),
     ]
 }

@@ -81,6 +81,44 @@ static JSValue issue_command(JSContext *ctx, JSValueConst self, int argc, JSValu
   return array_buffer(ctx, answer, answer_length);
 }
 
+// issueJSON(value): hands the host the value as JSON, and returns the value that its answer is the JSON of. Without an
+// answer it returns null.
+static JSValue issue_json(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
+  JSValue text = JS_JSONStringify(ctx, argv[0], JS_UNDEFINED, JS_UNDEFINED);
+  if (JS_IsException(text)) return text;
+  size_t length;
+  // JSON has no lone surrogates, so that this is UTF-8.
+  const char *command = JS_ToCStringLen(ctx, &length, text);
+  JS_FreeValue(ctx, text);
+  if (!command) return JS_EXCEPTION;
+  int32_t answer_length = host_syscall((const uint8_t *)command, length);
+  JS_FreeCString(ctx, command);
+  if (answer_length <= 0) return JS_NULL;
+  char *answer = js_malloc(ctx, (size_t)answer_length + 1);
+  if (!answer) return JS_EXCEPTION;
+  host_take_result((uint8_t *)answer);
+  answer[answer_length] = 0;
+  JSValue value = JS_ParseJSON(ctx, answer, answer_length, "answer");
+  js_free(ctx, answer);
+  return value;
+}
+
+// expectAnswer(command, answer): whether the host answers the command with these bytes. Both are ArrayBuffers.
+static JSValue expect_answer(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
+  size_t length, expected_length;
+  uint8_t *command = JS_GetArrayBuffer(ctx, &length, argv[0]);
+  uint8_t *expected = JS_GetArrayBuffer(ctx, &expected_length, argv[1]);
+  if (!command || !expected) return JS_EXCEPTION;
+  int32_t answer_length = host_syscall(command, length);
+  if (answer_length < 0 || (size_t)answer_length != expected_length) return JS_FALSE;
+  uint8_t *answer = js_malloc(ctx, expected_length + 1);
+  if (!answer) return JS_EXCEPTION;
+  host_take_result(answer);
+  bool is_expected = !memcmp(answer, expected, expected_length);
+  js_free(ctx, answer);
+  return JS_NewBool(ctx, is_expected);
+}
+
 // Number of collections after which one collects among old objects too. Only garbage in a cycle with objects that
 // existed when the vat's bundle had been loaded waits for it.
 enum { FULL_COLLECTION_INTERVAL = 16 };
@@ -195,6 +233,8 @@ typedef struct {
 static const definition GLOBALS[] = {
     {"print", print, 1},
     {"issueCommand", issue_command, 1},
+    {"issueJSON", issue_json, 1},
+    {"expectAnswer", expect_answer, 2},
     {"setImmediate", set_immediate, 1},
     {"gc", gc, 0},
     {"currentMeterLimit", no_meter, 0},

@@ -17,6 +17,8 @@ use crate::{Bench, online, options};
 /// Objects that are made in one delivery, and deliveries that are made between two looks at the progress.
 const EACH: u64 = 100;
 const BATCH: u64 = 1_000;
+/// Objects in the memory of a vat that is upgraded.
+const UPGRADED_WITH: u64 = 50;
 
 pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
     let workshop = Bench::workshop()?;
@@ -33,6 +35,13 @@ pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
         let query = query(&bench)?;
         let (opened, opening) = open(bench, &workshop)?;
         bench = opened;
+        // Loads the bundles and replays what these vats have done since their snapshots, which is no part of an upgrade.
+        let (waking, _) = cpu_us(|| bench.call("wake", &json!([made - 1])))?;
+        // The first upgrade of all loads the bundle once more, for vats that have a store.
+        bench.call("renew", &json!([]))?;
+        for number in 0..UPGRADED_WITH {
+            bench.call("touch", &json!([number * 7_919 % made]))?;
+        }
         let (upgrade, _) = cpu_us(|| bench.call("renew", &json!([])))?;
         points.push(Point {
             size: made,
@@ -42,6 +51,7 @@ pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
                 ("snapshot of the heap, with its collection", snapshot),
                 ("query of an object and its entry", query),
                 ("opening, until an empty block is committed", opening),
+                ("first message to each of three vats after it", waking),
                 ("upgrade of the vat that keeps them", upgrade),
             ],
         });
@@ -124,7 +134,7 @@ pub(super) fn open(bench: Bench, workshop: &Workshop) -> Result<(Bench, f64)> {
 }
 
 /// Configures a kernel with the vats of the axes of objects and of vats.
-pub(super) fn config(workshop: &Workshop) -> Result<KernelConfig> {
+pub(crate) fn config(workshop: &Workshop) -> Result<KernelConfig> {
     let vats = Path::new(env!("CARGO_MANIFEST_DIR")).join("vats");
     let grower = workshop.bundle(&vats.join("vat-grower.js"))?;
     let keeper = workshop.bundle(&vats.join("vat-keeper.js"))?;

@@ -108,8 +108,8 @@ pub(crate) fn read_delivery_result(reply: &[u8]) -> Result<DeliveryResult, Reply
     Ok(abi_json::delivery_result_from_json(reply)?)
 }
 
-/// Encodes the command `["setBundle", vatID, bundle, liveSlotsOptions, isEarly]`, with the bundle
-/// as in Endo's JSON. Without a vat the bundle is loaded at once, and the worker can be named
+/// Encodes the command `["setBundle", vatID, bundle, liveSlotsOptions, isEarly, isNew]`, with the
+/// bundle as in Endo's JSON. Without a vat the bundle is loaded at once, and the worker can be named
 /// later.
 pub(crate) fn write_set_bundle(
     vat: Option<VatId>,
@@ -122,14 +122,16 @@ pub(crate) fn write_set_bundle(
         "endoZipBase64": STANDARD.encode(zip),
         "endoZipBase64Sha512": digest.0,
     });
-    let options = json!({
+    let settings = json!({
         "enableDisavow": options.enable_disavow,
         "relaxDurabilityRules": options.relax_durability_rules,
         "enableVatstore": options.enable_vatstore,
         "enableSetup": options.enable_setup,
     });
     let id = vat.map_or_else(String::new, |vat| vat.to_string());
-    json!(["setBundle", id, bundle, options, vat.is_none()]).to_string().into_bytes()
+    json!(["setBundle", id, bundle, settings, vat.is_none(), options.is_new])
+        .to_string()
+        .into_bytes()
 }
 
 /// The SHA-512 in the id of an Endo bundle, in hex.

@@ -41,8 +41,19 @@ impl Kept {
         vat: VatId,
         source: &WorkerSource,
     ) -> Result<(), HostFault> {
+        self.restore_with(host, vat, source, &WorkerOptions::default())
+    }
+
+    /// The same for a worker that was started with these options.
+    pub(crate) fn restore_with(
+        &self,
+        host: &mut WasmHost,
+        vat: VatId,
+        source: &WorkerSource,
+        options: &WorkerOptions,
+    ) -> Result<(), HostFault> {
         let mut page = |hash: &Hash| Ok(self.pages[hash].clone());
-        host.restore(vat, source, &WorkerOptions::default(), &self.image, &mut page)
+        host.restore(vat, source, options, &self.image, &mut page)
     }
 }
 
