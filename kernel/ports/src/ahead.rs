@@ -35,6 +35,11 @@ pub trait Answers: Send {
     /// Returns `None` if only the kernel can tell, or if the syscalls since it last was `None` take much memory. Then the
     /// worker waits for the delivery's turn, and goes on with the kernel's result.
     fn answer(&mut self, syscall: &Syscall) -> Option<SyscallResult>;
+
+    /// Notes that the worker begins to compute, or stops until it is its turn or for good. No result depends on it.
+    fn computes(&mut self, does: bool) {
+        let _ = does;
+    }
 }
 
 /// A delivery to be run ahead.

@@ -1,14 +1,17 @@
 //! One delivery that is run ahead, as the pool's thread and the kernel's share it.
 
 use std::sync::{
-    Condvar, Mutex, MutexGuard, PoisonError,
+    Arc, Condvar, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
 use capstan_abi::{Delivery, Syscall, SyscallResult};
 use capstan_kernel_ports::{Computrons, ahead::Answers, host::HostFault};
 
-use crate::{delivery::Ran, memory::share::Running};
+use crate::{
+    delivery::Ran,
+    memory::{linear::MemoryState, share::Running},
+};
 
 /// A call that the worker has made.
 #[derive(Debug)]
@@ -58,6 +61,8 @@ pub(crate) struct Attempt {
     pub(crate) limit: Computrons,
     /// The run does not count any more.
     is_cancelled: AtomicBool,
+    /// What ends a worker that computes on.
+    brake: Arc<MemoryState>,
     progress: Mutex<Progress>,
     changed: Condvar,
 }
@@ -75,11 +80,13 @@ struct Progress {
 
 impl Attempt {
     pub(crate) fn new(delivery: Delivery, limit: Computrons, job: Job) -> Self {
+        let brake = job.running.worker.memory_state();
         let progress = Progress { job: Some(job), ..Progress::default() };
         Self {
             delivery,
             limit,
             is_cancelled: AtomicBool::new(false),
+            brake,
             progress: Mutex::new(progress),
             changed: Condvar::new(),
         }
@@ -114,9 +121,11 @@ impl Attempt {
         self.changed.notify_all();
     }
 
-    /// Gives the run up. A worker that waits is unwound.
+    /// Gives the run up. A worker that waits is unwound. One that computes ends when it next calls the host or asks for
+    /// memory, at the latest at its limit: compiled code has no other place to stop at.
     pub(crate) fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Relaxed);
+        self.brake.give_up();
         // What was not taken up is dropped here, outside of the lock.
         let job = {
             let mut progress = self.progress();

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use capstan_abi::{Delivery, SyscallData, SyscallResult};
@@ -26,6 +27,14 @@ const ATTEMPTS_A_THREAD: usize = 2;
 
 /// The average computrons of a delivery from which handing it to another thread gains time.
 const WORTH_A_THREAD: Computrons = Computrons(10_000);
+
+/// The most that a run ahead may spend, in computrons. One that needs more is lost, and made again with its own limit.
+///
+/// A run that is lost occupies a thread until its end if it calls nothing meanwhile.
+const MOST_AHEAD: Computrons = Computrons(100_000_000);
+
+/// The same where there is trouble for tests, in some runs.
+const MOST_IN_TROUBLE: Computrons = Computrons(100_000);
 
 /// The runs of a host that are ahead.
 pub(crate) struct Runs {
@@ -90,11 +99,15 @@ impl Runs {
     /// Begins a run. Returns the worker if the system starts no thread.
     pub(crate) fn begin(&mut self, ahead: Ahead, running: Running) -> Option<Running> {
         let Ahead { vat, delivery, limit, answers } = ahead;
-        let attempt = Arc::new(Attempt::new(delivery, limit, Job { running, answers }));
-        let (delay, overtaken) = match &mut self.chaos {
-            Some(chaos) => (chaos.delay(), chaos.below(4) as usize),
-            None => Default::default(),
+        let (delay, overtaken, most) = match &mut self.chaos {
+            Some(chaos) => {
+                let most = if chaos.once_in(8) { MOST_IN_TROUBLE } else { MOST_AHEAD };
+                (chaos.delay(), chaos.below(4) as usize, most)
+            }
+            None => (Duration::ZERO, 0, MOST_AHEAD),
         };
+        let job = Job { running, answers };
+        let attempt = Arc::new(Attempt::new(delivery, limit.min(most), job));
         match self.pool.add(&attempt, delay, overtaken) {
             Ok(()) => {
                 self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
@@ -160,8 +173,8 @@ impl Runs {
     ) -> Result<(Running, Ran), Halt> {
         loop {
             match attempt.wait() {
-                // A run with another limit counts only if it ends within this one, which its beginning does not show.
-                Reached::Question(..) if attempt.limit != limit => return Err(Halt::Lost),
+                // A run with a larger limit counts only if it ends within this one, which its beginning does not show.
+                Reached::Question(..) if attempt.limit > limit => return Err(Halt::Lost),
                 Reached::Question(calls, question) => {
                     self.make(calls, syscalls, made)?;
                     let answer = match question {

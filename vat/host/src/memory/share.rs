@@ -37,13 +37,24 @@ pub(crate) struct Running {
     has_collected: bool,
     /// The host's delivery at which it was used last, as [`Shared::used`] counts them. `None` once it was trimmed.
     last_used: Option<u64>,
+    /// Deliveries to others after which it is idle.
+    patience: u64,
+    /// The host's delivery at which it was trimmed last.
+    trimmed: Option<u64>,
 }
 
 impl Running {
     /// Wraps a worker that was just started. `bundle` is what a JavaScript vat runs, with the result of
     /// [`Load::origin`].
     pub(crate) fn new(worker: Worker, bundle: Option<(BundleKey, Arc<BaseMemory>)>) -> Self {
-        Self { worker, bundle, has_collected: false, last_used: None }
+        Self {
+            worker,
+            bundle,
+            has_collected: false,
+            last_used: None,
+            patience: IDLE_DELIVERIES,
+            trimmed: None,
+        }
     }
 
     /// Wraps a worker with the heap of a snapshot. Garbage is collected before every snapshot.
@@ -55,6 +66,23 @@ impl Running {
     pub(crate) fn heap_image(&mut self) -> Result<HeapImage, HostFault> {
         let origin = self.bundle.as_ref().map(|(_, origin)| origin.as_ref());
         self.worker.heap_image(origin)
+    }
+
+    /// Notes that it is used at the host's delivery `now`. If it was trimmed not long ago, trimming it again has to wait for
+    /// longer: each page that is given back costs two faults when it is written to again.
+    fn note_use(&mut self, now: u64) {
+        self.last_used = Some(now);
+        let Some(trimmed) = self.trimmed.take() else { return };
+        let is_too_soon = now - trimmed < self.patience.saturating_mul(SOON);
+        self.patience = match is_too_soon {
+            true => (self.patience * 2).min(MAX_PATIENCE),
+            false => IDLE_DELIVERIES,
+        };
+    }
+
+    /// Returns whether it has not been used for long at the host's delivery `now`.
+    fn is_idle(&self, now: u64) -> bool {
+        self.last_used.is_some_and(|last| last.saturating_add(self.patience) <= now)
     }
 
     fn bundle(&self) -> Option<&BundleKey> {
@@ -100,8 +128,14 @@ pub(crate) struct Shared {
     deliveries: u64,
 }
 
-/// Number of deliveries to JavaScript vats after which a vat that had none of them is idle.
+/// Number of deliveries to JavaScript vats after which a vat that had none of them is idle, if it was not trimmed in vain.
 const IDLE_DELIVERIES: u64 = 64;
+
+/// The same after it was trimmed in vain many times.
+const MAX_PATIENCE: u64 = 1 << 16;
+
+/// A vat was trimmed in vain if it is used again within this many times the number of deliveries that made it idle.
+const SOON: u64 = 4;
 
 /// Number of deliveries in which one idle vat is trimmed. Trimming takes about as long as a delivery.
 const TRIM_INTERVAL: u64 = 16;
@@ -174,14 +208,13 @@ impl Shared {
         others: impl Iterator<Item = &'w mut Running>,
     ) -> Result<(), HostFault> {
         self.deliveries += 1;
-        running.last_used = Some(self.deliveries);
+        running.note_use(self.deliveries);
         if !self.deliveries.is_multiple_of(TRIM_INTERVAL) {
             return Ok(());
         }
-        let is_idle = |last_used: u64| last_used + IDLE_DELIVERIES <= self.deliveries;
-        let idle = others.filter(|other| other.last_used.is_some_and(is_idle));
+        let idle = others.filter(|other| other.is_idle(self.deliveries));
         let Some(longest) = idle.min_by_key(|other| other.last_used) else { return Ok(()) };
-        longest.last_used = None;
+        (longest.last_used, longest.trimmed) = (None, Some(self.deliveries));
         settle(longest.worker.trim())
     }
 
