@@ -52,6 +52,9 @@ pub struct Ahead {
     pub limit: Computrons,
     /// The [`Answers`] to its syscalls.
     pub answers: Box<dyn Answers>,
+    /// If the delivery goes well, the next one is [`Delivery::BringOutYourDead`], and then the vat's heap is asked for. Both
+    /// may be made ahead, too.
+    pub then_snapshot: bool,
 }
 
 impl std::fmt::Debug for Ahead {
@@ -60,6 +63,7 @@ impl std::fmt::Debug for Ahead {
             .field("vat", &self.vat)
             .field("delivery", &self.delivery)
             .field("limit", &self.limit)
+            .field("then_snapshot", &self.then_snapshot)
             .finish_non_exhaustive()
     }
 }

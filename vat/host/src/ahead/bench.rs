@@ -27,9 +27,9 @@ impl<'a> Bench<'a> {
     }
 
     /// Ends the run. Returns the calls that the kernel has not taken.
-    pub(crate) fn into_calls(mut self) -> Vec<Call> {
+    pub(crate) fn end(mut self) -> (Vec<Call>, Box<dyn Answers>) {
         self.answers.computes(false);
-        self.calls
+        (self.calls, self.answers)
     }
 
     fn ask(&mut self, question: Question) -> Option<SyscallResult> {

@@ -41,6 +41,8 @@ pub(crate) struct Running {
     patience: u64,
     /// The host's delivery at which it was trimmed last.
     trimmed: Option<u64>,
+    /// The heap as it is, if it was made after a collection that ran ahead.
+    snapshot: Option<HeapImage>,
 }
 
 impl Running {
@@ -54,6 +56,7 @@ impl Running {
             last_used: None,
             patience: IDLE_DELIVERIES,
             trimmed: None,
+            snapshot: None,
         }
     }
 
@@ -62,8 +65,23 @@ impl Running {
         Self { has_collected: true, ..Self::new(worker, bundle) }
     }
 
+    /// Compares the pages of a worker that has just collected its garbage, and hashes those that differ.
+    pub(crate) fn prepare_snapshot(&mut self) -> Result<(), HostFault> {
+        settle(self.worker.trim())?;
+        self.snapshot = Some(self.heap_image()?);
+        Ok(())
+    }
+
+    /// Notes that the worker runs.
+    pub(crate) fn forget_snapshot(&mut self) {
+        self.snapshot = None;
+    }
+
     /// Returns the heap as a [`HeapImage`].
     pub(crate) fn heap_image(&mut self) -> Result<HeapImage, HostFault> {
+        if let Some(snapshot) = self.snapshot.take() {
+            return Ok(snapshot);
+        }
         let origin = self.bundle.as_ref().map(|(_, origin)| origin.as_ref());
         self.worker.heap_image(origin)
     }
@@ -191,6 +209,8 @@ impl Shared {
         }
         // The engine's full collections write to every object, mostly without changing it.
         let done = match std::mem::replace(&mut running.has_collected, true) {
+            // It was trimmed when its heap was hashed.
+            true if running.snapshot.is_some() => Ok(()),
             true => running.worker.trim(),
             false => self.share(running, others),
         };
