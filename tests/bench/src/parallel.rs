@@ -224,6 +224,7 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
     let ceilings = [ceiling::of_processes()?, ceiling::of_threads()?];
     let [begun, counted, awaited, lost] =
         [usage.ahead_begun(), usage.ahead_counted(), usage.ahead_awaited(), usage.ahead_lost()];
+    let snapshots = usage.ahead_snapshots();
     if as_json {
         let game = |game: &Game| {
             json!({
@@ -245,7 +246,7 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
                 "wasm": game(&wasm),
                 "model": model,
                 "ceiling": ceilings.map(|it| json!({"wall": it.wall, "cpu": it.cpu})),
-                "ahead": {"begun": begun, "counted": counted, "awaited": awaited, "lost": lost},
+                "ahead": {"begun": begun, "counted": counted, "awaited": awaited, "lost": lost, "snapshots": snapshots},
             })
         );
         return Ok(());
@@ -279,6 +280,8 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
     for cores in CORES {
         println!("{:<56} {:>32.1}x", format!("{cores} cores"), with_cores(pairs.serial, cores));
     }
-    println!("\nrun ahead: {begun}, counted {counted}, waited for {awaited}, lost {lost}");
+    println!(
+        "\nrun ahead: {begun}, counted {counted}, waited for {awaited}, lost {lost}; {snapshots} of them before snapshots"
+    );
     Ok(())
 }

@@ -82,6 +82,8 @@ pub(super) fn player(threads: usize) -> Result<()> {
         line?;
         println!("{}", player.round("games", HITS)?.thread.as_micros());
     }
+    let usage = player.bench.kernel.host().host.usage();
+    eprintln!("begun {} counted {} awaited {} snapshots {}", usage.ahead_begun(), usage.ahead_counted(), usage.ahead_awaited(), usage.ahead_snapshots());
     Ok(())
 }
 

@@ -179,6 +179,7 @@ impl Runs {
             (Rest::Here(running), _) => Some(running),
             (Rest::Next(bytes), next) => {
                 self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
+                self.usage.ahead_snapshots.fetch_add(1, Ordering::Relaxed);
                 self.memory_bytes.insert(vat, bytes);
                 self.attempts.extend(next.clone().map(|next| (vat, next)));
                 None
