@@ -272,8 +272,12 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
             game.micros[2],
         );
     }
-    println!("\n{:<49} {:>8} {:>17}", "two kernels at once over one alone, 64 pairs each", "wall", "CPU");
-    for (name, ceiling) in ["in two processes", "on two threads of a process"].iter().zip(ceilings) {
+    println!(
+        "\n{:<49} {:>8} {:>17}",
+        "two kernels at once over one alone, 64 pairs each", "wall", "CPU"
+    );
+    for (name, ceiling) in ["in two processes", "on two threads of a process"].iter().zip(ceilings)
+    {
         println!("{name:<49} {:>7.2}x {:>16.2}x", ceiling.wall, ceiling.cpu);
     }
     println!("\n64 pairs by Amdahl's law, with the serial share above:");

@@ -1,4 +1,5 @@
-//! The most that two cores of this machine can give: the same game in two kernels at once, each on one thread, over one alone.
+//! The most that two cores of this machine can give: the same game in two kernels at once, each on one thread, over one
+//! alone.
 //!
 //! The kernels share nothing, so no way to run vats on two threads can gain more. Two kernels of one process share its
 //! address space, which two processes do not.
@@ -82,8 +83,6 @@ pub(super) fn player(threads: usize) -> Result<()> {
         line?;
         println!("{}", player.round("games", HITS)?.thread.as_micros());
     }
-    let usage = player.bench.kernel.host().host.usage();
-    eprintln!("begun {} counted {} awaited {} snapshots {}", usage.ahead_begun(), usage.ahead_counted(), usage.ahead_awaited(), usage.ahead_snapshots());
     Ok(())
 }
 

@@ -152,7 +152,11 @@ fn run(attempt: &Attempt, job: Job) {
 }
 
 /// Makes the delivery. After a collection the heap is made ready for a snapshot.
-fn deliver(attempt: &Attempt, running: &mut Running, bench: &mut Bench<'_>) -> Result<Ran, HostFault> {
+fn deliver(
+    attempt: &Attempt,
+    running: &mut Running,
+    bench: &mut Bench<'_>,
+) -> Result<Ran, HostFault> {
     let ran = delivery::run(&mut running.worker, &attempt.delivery, attempt.limit, bench)?;
     if attempt.delivery == Delivery::BringOutYourDead && ran.is_well() && !attempt.is_cancelled() {
         running.prepare_snapshot()?;
