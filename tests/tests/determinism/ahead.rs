@@ -404,9 +404,18 @@ fn with_others(vats: &[&'static str], calls: &Value) -> Vec<Act> {
     for vat in vats {
         story.push(Tell(vat, "whenCollected", json!([calls])));
     }
-    // The first event of the queue never runs ahead: it is not one of the vat with the device.
-    for _ in 0..12 {
-        VATS.iter().rev().for_each(|vat| story.extend([remember(vat), long(vat)]));
+    // The first event of the queue never runs ahead, so it is not one of the vat with the device. Of several events of one vat
+    // only the first does, so that snapshots have to fall on different ones.
+    for turn in 0..12 {
+        for vat in VATS.iter().rev() {
+            story.extend([remember(vat), long(vat)]);
+            if turn % 3 == 2 {
+                story.push(remember(vat));
+            }
+        }
+        if turn % 4 == 3 {
+            story.push(Finish);
+        }
     }
     story.push(Finish);
     story
