@@ -35,12 +35,7 @@ pub(crate) struct Running {
     bundle: Option<(BundleKey, Arc<BaseMemory>)>,
     /// Is true if it has collected garbage.
     has_collected: bool,
-    /// The host's delivery at which it was used last, as [`Shared::used`] counts them. `None` once it was trimmed.
-    last_used: Option<u64>,
-    /// Deliveries to others after which it is idle.
-    patience: u64,
-    /// The host's delivery at which it was trimmed last.
-    trimmed: Option<u64>,
+    usage: Idleness,
     /// The heap as it is, if it was made after a collection that ran ahead.
     snapshot: Option<HeapImage>,
 }
@@ -49,15 +44,7 @@ impl Running {
     /// Wraps a worker that was just started. `bundle` is what a JavaScript vat runs, with the result of
     /// [`Load::origin`].
     pub(crate) fn new(worker: Worker, bundle: Option<(BundleKey, Arc<BaseMemory>)>) -> Self {
-        Self {
-            worker,
-            bundle,
-            has_collected: false,
-            last_used: None,
-            patience: IDLE_DELIVERIES,
-            trimmed: None,
-            snapshot: None,
-        }
+        Self { worker, bundle, has_collected: false, usage: Idleness::default(), snapshot: None }
     }
 
     /// Wraps a worker with the heap of a snapshot. Garbage is collected before every snapshot.
@@ -86,8 +73,31 @@ impl Running {
         self.worker.heap_image(origin)
     }
 
-    /// Notes that it is used at the host's delivery `now`. If it was trimmed not long ago, trimming it again has to wait for
-    /// longer: each page that is given back costs two faults when it is written to again.
+    fn bundle(&self) -> Option<&BundleKey> {
+        self.bundle.as_ref().map(|(key, _)| key)
+    }
+}
+
+/// How long a worker has been idle. Times are the host's deliveries, as [`Shared::used`] counts them.
+#[derive(Debug)]
+struct Idleness {
+    /// When it was used last. `None` once it was trimmed.
+    last_used: Option<u64>,
+    /// Deliveries to others after which it is idle.
+    patience: u64,
+    /// When it was trimmed, if it was not used since.
+    trimmed: Option<u64>,
+}
+
+impl Default for Idleness {
+    fn default() -> Self {
+        Self { last_used: None, patience: IDLE_DELIVERIES, trimmed: None }
+    }
+}
+
+impl Idleness {
+    /// Notes a use. If the worker was trimmed not long ago, trimming it again has to wait for longer: each page that is given
+    /// back costs two faults when it is written to again.
     fn note_use(&mut self, now: u64) {
         self.last_used = Some(now);
         let Some(trimmed) = self.trimmed.take() else { return };
@@ -98,13 +108,13 @@ impl Running {
         };
     }
 
-    /// Returns whether it has not been used for long at the host's delivery `now`.
-    fn is_idle(&self, now: u64) -> bool {
-        self.last_used.is_some_and(|last| last.saturating_add(self.patience) <= now)
+    fn note_trim(&mut self, now: u64) {
+        (self.last_used, self.trimmed) = (None, Some(now));
     }
 
-    fn bundle(&self) -> Option<&BundleKey> {
-        self.bundle.as_ref().map(|(key, _)| key)
+    /// Returns whether it has not been used for long, and was not trimmed since.
+    fn is_idle(&self, now: u64) -> bool {
+        self.last_used.is_some_and(|last| last.saturating_add(self.patience) <= now)
     }
 }
 
@@ -228,13 +238,13 @@ impl Shared {
         others: impl Iterator<Item = &'w mut Running>,
     ) -> Result<(), HostFault> {
         self.deliveries += 1;
-        running.note_use(self.deliveries);
+        running.usage.note_use(self.deliveries);
         if !self.deliveries.is_multiple_of(TRIM_INTERVAL) {
             return Ok(());
         }
-        let idle = others.filter(|other| other.is_idle(self.deliveries));
-        let Some(longest) = idle.min_by_key(|other| other.last_used) else { return Ok(()) };
-        (longest.last_used, longest.trimmed) = (None, Some(self.deliveries));
+        let idle = others.filter(|other| other.usage.is_idle(self.deliveries));
+        let Some(longest) = idle.min_by_key(|other| other.usage.last_used) else { return Ok(()) };
+        longest.usage.note_trim(self.deliveries);
         settle(longest.worker.trim())
     }
 
@@ -288,6 +298,29 @@ mod tests {
     use std::io;
 
     use super::*;
+
+    #[test]
+    fn a_vat_that_is_used_again_soon_is_trimmed_more_seldom() {
+        let mut vat = Idleness::default();
+        assert!(!vat.is_idle(1_000), "it was never used");
+        // It takes turns with 127 others.
+        let trims = (0..100).filter(|turn| {
+            let now = turn * 128;
+            vat.note_use(now);
+            let idle_at = (now..now + 128).find(|now| vat.is_idle(*now));
+            idle_at.inspect(|at| vat.note_trim(*at)).is_some()
+        });
+        assert_eq!(trims.count(), 1);
+        // It stays idle for long, and has the patience of a new one again.
+        vat.note_trim(20_000);
+        vat.note_use(40_000);
+        assert!(!vat.is_idle(40_063) && vat.is_idle(40_064));
+        for now in 0..60 {
+            vat.note_trim(50_000 + now);
+            vat.note_use(50_000 + now);
+        }
+        assert_eq!(vat.patience, MAX_PATIENCE);
+    }
 
     #[test]
     fn a_vat_goes_on_without_sharing_but_not_without_its_memory() {
