@@ -212,6 +212,11 @@ fn cache_measures(host: &WasmHost) -> Vec<Measure> {
             "Deliveries run before their turn and discarded",
             HostUsage::ahead_lost,
         ),
+        count(
+            "ahead_snapshots",
+            "Collections before a snapshot run before their turn",
+            HostUsage::ahead_snapshots,
+        ),
         Measure::new("artifact_cache_bytes", "Compiled modules on disk", move || {
             disk.artifact_bytes()
         }),

@@ -8,6 +8,7 @@ const unmarked = (_, value) =>
 export default function setup(syscall) {
   const heard = [];
   let turns = 0;
+  let last = [];
 
   // What a syscall gave or threw.
   const make = ([method, ...args]) => {
@@ -52,6 +53,10 @@ export default function setup(syscall) {
       make(['vatstoreSet', key, `${before} ${heard.length} ${turns}`]);
       return make(['vatstoreGetNextKey', ''])[1];
     },
+    // What it does whenever it brings out its dead.
+    whenCollected: calls => {
+      last = calls;
+    },
     boom: () => {
       throw RangeError('boom');
     },
@@ -63,6 +68,9 @@ export default function setup(syscall) {
   return async delivery => {
     const [type, ...rest] = delivery;
     heard.push(JSON.stringify(delivery));
+    if (type === 'bringOutYourDead') {
+      last.forEach(make);
+    }
     if (type !== 'message') {
       return;
     }

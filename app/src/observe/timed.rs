@@ -8,7 +8,7 @@ use std::{
 use capstan_abi::{Delivery, Syscall, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    ahead::{AheadPlan, Turn},
+    ahead::{Ahead, AheadPlan, Answers, Turn},
     host::{
         Delivered, HeapImage, HostFault, Start, Syscalls, VatHost, WorkerOptions, WorkerSource,
     },
@@ -18,8 +18,8 @@ use capstan_kernel_ports::{
 use crate::observe::metrics::Metrics;
 
 /// A [`VatHost`] that records the computing time of an inner one in [`Metrics`]. It counts deliveries, and the start
-/// and restoration of workers. The time of syscalls is the kernel's and does not count. Of deliveries that were run ahead
-/// it counts the time for which the kernel waited.
+/// and restoration of workers, on all threads. The time of syscalls is the kernel's and does not count. Nor does waiting for a
+/// turn.
 pub(crate) struct TimedHost<H> {
     host: H,
     metrics: Metrics,
@@ -78,6 +78,30 @@ impl Syscalls for TimedSyscalls<'_> {
     }
 }
 
+/// The answers to a delivery that is run ahead, with the time that it computes.
+struct TimedAnswers {
+    answers: Box<dyn Answers>,
+    metrics: Metrics,
+    /// When the worker began to compute. `None` while it waits.
+    since: Option<Instant>,
+}
+
+impl Answers for TimedAnswers {
+    fn answer(&mut self, syscall: &Syscall) -> Option<SyscallResult> {
+        let (began, answer) = (Instant::now(), self.answers.answer(syscall));
+        self.since = self.since.map(|since| since + began.elapsed());
+        answer
+    }
+
+    fn computes(&mut self, does: bool) {
+        self.answers.computes(does);
+        let since = std::mem::replace(&mut self.since, does.then(Instant::now));
+        if let Some(since) = since {
+            self.metrics.vat_ran(since.elapsed());
+        }
+    }
+}
+
 impl<H: VatHost> HostLayer for TimedHost<H> {
     type Host = H;
 
@@ -119,6 +143,13 @@ impl<H: VatHost> HostLayer for TimedHost<H> {
         self.host.ahead_plan()
     }
 
+    fn run_ahead(&mut self, ahead: Ahead) {
+        let Ahead { answers, .. } = ahead;
+        let answers = TimedAnswers { answers, metrics: self.metrics.clone(), since: None };
+        self.host.run_ahead(Ahead { answers: Box::new(answers), ..ahead });
+    }
+
+    // The run was timed on its own thread.
     fn take_turn(
         &mut self,
         vat: VatId,
@@ -126,10 +157,7 @@ impl<H: VatHost> HostLayer for TimedHost<H> {
         limit: Computrons,
         syscalls: &mut dyn Syscalls,
     ) -> Turn {
-        let mut syscalls = TimedSyscalls { syscalls, spent: Duration::ZERO };
-        let began = Instant::now();
-        let turn = self.host.take_turn(vat, delivery, limit, &mut syscalls);
-        self.metrics.vat_ran(began.elapsed().saturating_sub(syscalls.spent));
+        let turn = self.host.take_turn(vat, delivery, limit, syscalls);
         self.measure(vat);
         turn
     }

@@ -35,6 +35,11 @@ pub trait Answers: Send {
     /// Returns `None` if only the kernel can tell, or if the syscalls since it last was `None` take much memory. Then the
     /// worker waits for the delivery's turn, and goes on with the kernel's result.
     fn answer(&mut self, syscall: &Syscall) -> Option<SyscallResult>;
+
+    /// Notes that the worker begins to compute, or stops until it is its turn or for good. No result depends on it.
+    fn computes(&mut self, does: bool) {
+        let _ = does;
+    }
 }
 
 /// A delivery to be run ahead.
@@ -47,6 +52,9 @@ pub struct Ahead {
     pub limit: Computrons,
     /// The [`Answers`] to its syscalls.
     pub answers: Box<dyn Answers>,
+    /// If the delivery goes well, the next one is [`Delivery::BringOutYourDead`], and then the vat's heap is asked for. Both
+    /// may be made ahead, too.
+    pub then_snapshot: bool,
 }
 
 impl std::fmt::Debug for Ahead {
@@ -55,6 +63,7 @@ impl std::fmt::Debug for Ahead {
             .field("vat", &self.vat)
             .field("delivery", &self.delivery)
             .field("limit", &self.limit)
+            .field("then_snapshot", &self.then_snapshot)
             .finish_non_exhaustive()
     }
 }

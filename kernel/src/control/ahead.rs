@@ -214,12 +214,14 @@ impl<H: VatHost> Look<'_, H> {
         over.push();
         let foreseen = foresee(over, event);
         over.rollback();
-        let Ok(Some(Foreseen { vat: receiver, delivery, limit })) = foreseen else { return false };
+        let Ok(Some(foreseen)) = foreseen else { return false };
+        let Foreseen { vat: receiver, delivery, limit, then_snapshot } = foreseen;
         if receiver != vat {
             return false;
         }
         let Some(answers) = self.online.ahead.begin(over, vat, position) else { return false };
-        self.host.run_ahead(Ahead { vat, delivery, limit, answers: Box::new(answers) });
+        let answers = Box::new(answers);
+        self.host.run_ahead(Ahead { vat, delivery, limit, answers, then_snapshot });
         true
     }
 }

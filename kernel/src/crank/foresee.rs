@@ -11,6 +11,7 @@ use crate::{
         handle::State,
         queue::{Payer, RunQueueEvent},
     },
+    vats::snapshot::follows_next,
 };
 
 /// A delivery as it would be made now.
@@ -19,6 +20,8 @@ pub(crate) struct Foreseen {
     /// In the vat's words.
     pub(crate) delivery: Delivery,
     pub(crate) limit: Computrons,
+    /// A snapshot of the vat's heap follows if the delivery goes well.
+    pub(crate) then_snapshot: bool,
 }
 
 impl State<'_> {
@@ -89,6 +92,8 @@ impl State<'_> {
         let delivery = self.delivery_to_endpoint(Endpoint::Vat(vat), kernel)?;
         let config = self.vat_config(vat)?;
         let limit = self.delivery_limit(&config)?;
-        Ok((limit > Computrons(0)).then_some(Foreseen { vat, delivery, limit }))
+        let then_snapshot = follows_next(self, &self.vat(vat)?);
+        let foreseen = Foreseen { vat, delivery, limit, then_snapshot };
+        Ok((limit > Computrons(0)).then_some(foreseen))
     }
 }

@@ -6,7 +6,7 @@ use capstan_kernel_ports::{Hash, VatId, host::VatHost};
 use crate::{
     capdata::{self, KernelData},
     error::Result,
-    state::{handle::State, slog::Event},
+    state::{handle::State, slog::Event, vat::VatState},
     vats::{
         online::Online,
         transcript::Entry,
@@ -32,6 +32,19 @@ const SYSTEM_SHARE: u64 = 10;
 /// page, but only these are copied, written and found again by their hashes.
 const CHANGED_PAGE: u64 = 4;
 
+/// Returns whether a snapshot follows the vat's next delivery, if that goes well. Another may follow because of what the
+/// delivery costs.
+pub(crate) fn follows_next(state: &State<'_>, record: &VatState) -> bool {
+    let interval = state.globals().options.snapshot_interval;
+    is_long(state, record, record.span.entries() + 1, interval)
+}
+
+/// Returns whether a snapshot is due for a span of so many entries, whatever replaying it would cost.
+fn is_long(state: &State<'_>, record: &VatState, entries: u64, interval: u64) -> bool {
+    let initial = state.globals().options.snapshot_initial;
+    entries >= interval || (record.snapshot.is_none() && entries >= initial)
+}
+
 /// Takes a snapshot of the vat's heap if one is due: the first when its span has `snapshot_initial`
 /// entries, later ones when it has `interval`, and any when replaying the span would cost
 /// `snapshot_debt`. The vat brings out its dead first.
@@ -43,11 +56,9 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
     interval: u64,
 ) -> Result<Snapshot> {
     let record = state.vat(vat)?;
-    let entries = record.span.entries();
     let options = &state.globals().options;
     let may_owe = |share: u64| record.replay_debt < options.snapshot_debt / share;
-    let is_short =
-        entries < interval && (record.snapshot.is_some() || entries < options.snapshot_initial);
+    let is_short = !is_long(state, &record, record.span.entries(), interval);
     if is_short && may_owe(SYSTEM_SHARE) {
         return Ok(Snapshot::NotDue);
     }

@@ -294,11 +294,9 @@ fn hand_over<H: VatHost>(
     (vat, delivery, limit): (VatId, &Delivery, Computrons),
     syscalls: &mut VatSyscalls<'_, '_>,
 ) -> Result<std::result::Result<Delivered, HostFault>> {
-    let turn = match ahead.take_turn(vat) {
-        true => host.take_turn(vat, delivery, limit, syscalls),
-        false => Turn::NotAhead,
-    };
-    Ok(match turn {
+    ahead.take_turn(vat);
+    // The host may have made more ahead than the delivery that it was handed.
+    Ok(match host.take_turn(vat, delivery, limit, syscalls) {
         Turn::NotAhead => host.deliver(vat, delivery, limit, syscalls),
         Turn::Done(delivered) => delivered,
         Turn::Lost(made) => {

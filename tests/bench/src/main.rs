@@ -54,7 +54,7 @@ blocks   empty blocks, messages to a vat with and without JSON-RPC
 fleet    a thousand vats: memory, restart, first deliveries [--vats N] [--deliveries N]
 growth   how costs grow with objects, vats, keys and blocks [--only AXIS] [--objects N] [--vats N] [--keys N] [--blocks N]
          [--full] [--svg FILE]
-parallel vats on one thread and on two, and a model for more cores
+parallel vats on one thread and on two, two kernels at once, and a model for more cores
 smallcaps
          checking and reading a body of smallcaps, over parsing its JSON
 stages   where the time goes that it takes to create a JavaScript vat and to upgrade one
@@ -105,6 +105,7 @@ fn main() -> Result<()> {
         ["growth", ..] => return growth::run(&arguments[1..]),
         ["parallel"] => return parallel::run(false),
         ["parallel", "--json"] => return parallel::run(true),
+        ["parallel", "player", threads] => return parallel::player(threads),
         ["sync", ..] => return sync::run(&arguments[1..]),
         ["smallcaps"] => return smallcaps::run(false),
         ["smallcaps", "--json"] => return smallcaps::run(true),

@@ -4,13 +4,15 @@
 //! the ratios of neighbouring rounds. The serial share is measured with two threads: the CPU time that the kernel's thread
 //! spends on other work than vats, of all CPU time. What n cores would give follows from it by Amdahl's law.
 
+mod ceiling;
+
 use std::{
     cell::Cell,
     rc::Rc,
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use capstan_abi::{Delivery, Syscall, SyscallResult};
 use capstan_conformance::javascript::Workshop;
 use capstan_kernel_ports::{
@@ -207,6 +209,11 @@ fn with_cores(serial: f64, cores: u32) -> f64 {
     1.0 / (serial + (1.0 - serial) / f64::from(cores))
 }
 
+/// Plays rounds of pairs on so many threads, one for each line of the input.
+pub(crate) fn player(threads: &str) -> Result<()> {
+    ceiling::player(threads.parse().context("the number of threads")?)
+}
+
 pub(crate) fn run(as_json: bool) -> Result<()> {
     let workshop = Bench::workshop()?;
     let mut players = [Player::start(&workshop, 1)?, Player::start(&workshop, 2)?];
@@ -214,8 +221,10 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
     let lone = play(&mut players, "play", LONE_HITS)?;
     let wasm = play(&mut players, "serve", 0)?;
     let usage = players[1].bench.kernel.host().host.usage();
+    let ceilings = [ceiling::of_processes()?, ceiling::of_threads()?];
     let [begun, counted, awaited, lost] =
         [usage.ahead_begun(), usage.ahead_counted(), usage.ahead_awaited(), usage.ahead_lost()];
+    let snapshots = usage.ahead_snapshots();
     if as_json {
         let game = |game: &Game| {
             json!({
@@ -236,7 +245,8 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
                 "lone": game(&lone),
                 "wasm": game(&wasm),
                 "model": model,
-                "ahead": {"begun": begun, "counted": counted, "awaited": awaited, "lost": lost},
+                "ceiling": ceilings.map(|it| json!({"wall": it.wall, "cpu": it.cpu})),
+                "ahead": {"begun": begun, "counted": counted, "awaited": awaited, "lost": lost, "snapshots": snapshots},
             })
         );
         return Ok(());
@@ -262,10 +272,20 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
             game.micros[2],
         );
     }
+    println!(
+        "\n{:<49} {:>8} {:>17}",
+        "two kernels at once over one alone, 64 pairs each", "wall", "CPU"
+    );
+    for (name, ceiling) in ["in two processes", "on two threads of a process"].iter().zip(ceilings)
+    {
+        println!("{name:<49} {:>7.2}x {:>16.2}x", ceiling.wall, ceiling.cpu);
+    }
     println!("\n64 pairs by Amdahl's law, with the serial share above:");
     for cores in CORES {
         println!("{:<56} {:>32.1}x", format!("{cores} cores"), with_cores(pairs.serial, cores));
     }
-    println!("\nrun ahead: {begun}, counted {counted}, waited for {awaited}, lost {lost}");
+    println!(
+        "\nrun ahead: {begun}, counted {counted}, waited for {awaited}, lost {lost}; {snapshots} of them before snapshots"
+    );
     Ok(())
 }

@@ -50,7 +50,7 @@ impl Price {
 }
 
 /// A delivery that came to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ran {
     pub(crate) delivered: Delivered,
     /// The worker can take another delivery.
@@ -61,6 +61,11 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    /// Returns whether the worker did what it was told, and can take another delivery.
+    pub(crate) fn is_well(&self) -> bool {
+        self.rests && self.delivered.result == DeliveryResult::Ok
+    }
+
     /// Returns whether the delivery would have come to the same end within this limit.
     pub(crate) fn fits(&self, limit: Computrons) -> bool {
         self.rests && self.points <= self.price.metered(limit)

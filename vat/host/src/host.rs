@@ -332,6 +332,7 @@ impl VatHost for WasmHost {
         let mut running = self.workers().remove(&vat).ok_or_else(|| {
             HostFault::Missing(format!("there is no worker for {vat}: start it first"))
         })?;
+        running.forget_snapshot();
         let ran = delivery::run(&mut running.worker, delivery, limit, syscalls)?;
         self.settle(vat, delivery, running, ran)
     }
@@ -345,7 +346,8 @@ impl VatHost for WasmHost {
         if self.runs.plan().capacity == 0 {
             return;
         }
-        let Some(running) = self.workers().remove(&vat) else { return };
+        let Some(mut running) = self.workers().remove(&vat) else { return };
+        running.forget_snapshot();
         if let Some(running) = self.runs.begin(ahead, running) {
             self.workers().insert(vat, running);
         }
@@ -364,9 +366,10 @@ impl VatHost for WasmHost {
                 self.workers().insert(vat, running);
                 Turn::NotAhead
             }
-            Some(Ended::Counts(running, ran)) => {
+            Some(Ended::Counts(Some(running), ran)) => {
                 Turn::Done(self.settle(vat, delivery, running, ran))
             }
+            Some(Ended::Counts(None, ran)) => Turn::Done(Ok(ran.delivered)),
             Some(Ended::Unwound) => {
                 Turn::Done(Err(HostFault::Engine("a syscall could not be done".to_owned())))
             }
@@ -388,7 +391,8 @@ impl VatHost for WasmHost {
     }
 
     fn memory_bytes(&self, vat: VatId) -> u64 {
-        self.workers().get(&vat).map_or(0, |running| running.worker.memory().len() as u64)
+        let resting = self.workers().get(&vat).map(|running| running.worker.memory().len() as u64);
+        resting.or_else(|| self.runs.memory_bytes(vat)).unwrap_or(0)
     }
 
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {

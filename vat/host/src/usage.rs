@@ -11,6 +11,7 @@ pub struct Usage {
     pub(crate) ahead_counted: AtomicU64,
     pub(crate) ahead_awaited: AtomicU64,
     pub(crate) ahead_lost: AtomicU64,
+    pub(crate) ahead_snapshots: AtomicU64,
 }
 
 impl Usage {
@@ -37,6 +38,11 @@ impl Usage {
     /// Returns the number of those that were not over at their turn, or needed the kernel.
     pub fn ahead_awaited(&self) -> u64 {
         self.ahead_awaited.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of those that were collections before a snapshot.
+    pub fn ahead_snapshots(&self) -> u64 {
+        self.ahead_snapshots.load(Ordering::Relaxed)
     }
 
     /// Returns the number of those that were discarded.

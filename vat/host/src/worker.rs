@@ -189,12 +189,18 @@ impl Worker {
             memory: exports.memory.clone(),
             points: exports.points.clone(),
             exhausted: exports.exhausted.clone(),
+            state: Arc::clone(&memory_state),
         });
         let globals = mutable_globals(&instance);
         let (base, module) = (base.cloned(), Arc::clone(module));
         let encoding = Encoding::Borsh;
         let store = MovableStore(store);
         Ok(Self { store, instance, env, exports, globals, memory_state, encoding, base, module })
+    }
+
+    /// Returns what another thread can give up this worker's run by.
+    pub(crate) fn memory_state(&self) -> Arc<MemoryState> {
+        Arc::clone(&self.memory_state)
     }
 
     pub(crate) fn encoding(&self) -> Encoding {

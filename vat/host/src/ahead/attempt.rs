@@ -1,14 +1,17 @@
 //! One delivery that is run ahead, as the pool's thread and the kernel's share it.
 
 use std::sync::{
-    Condvar, Mutex, MutexGuard, PoisonError,
+    Arc, Condvar, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
 use capstan_abi::{Delivery, Syscall, SyscallResult};
 use capstan_kernel_ports::{Computrons, ahead::Answers, host::HostFault};
 
-use crate::{delivery::Ran, memory::share::Running};
+use crate::{
+    delivery::Ran,
+    memory::{linear::MemoryState, share::Running},
+};
 
 /// A call that the worker has made.
 #[derive(Debug)]
@@ -43,7 +46,23 @@ pub(crate) enum Reached {
     /// The worker waits for an answer.
     Question(Vec<Call>, Question),
     /// The run is over.
-    End(Vec<Call>, Result<Box<(Running, Ran)>, HostFault>),
+    End(Vec<Call>, Result<Box<Done>, HostFault>),
+}
+
+/// A run that is over.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) ran: Ran,
+    pub(crate) worker: Rest,
+}
+
+/// Where the worker is after a run.
+#[derive(Debug)]
+pub(crate) enum Rest {
+    /// It is handed over.
+    Here(Running),
+    /// It goes on with the next attempt. Its memory has so many bytes before that.
+    Next(u64),
 }
 
 /// The work that no thread has taken up.
@@ -56,8 +75,12 @@ pub(crate) struct Job {
 pub(crate) struct Attempt {
     pub(crate) delivery: Delivery,
     pub(crate) limit: Computrons,
+    /// The attempt that the worker goes on with if this one goes well.
+    pub(crate) next: Option<Arc<Attempt>>,
     /// The run does not count any more.
     is_cancelled: AtomicBool,
+    /// What ends a worker that computes on.
+    brake: Arc<MemoryState>,
     progress: Mutex<Progress>,
     changed: Condvar,
 }
@@ -74,12 +97,34 @@ struct Progress {
 }
 
 impl Attempt {
-    pub(crate) fn new(delivery: Delivery, limit: Computrons, job: Job) -> Self {
-        let progress = Progress { job: Some(job), ..Progress::default() };
+    /// Returns an attempt at a delivery, whose worker goes on with collecting its garbage if `then_snapshot` is set.
+    pub(crate) fn new(
+        delivery: Delivery,
+        limit: Computrons,
+        job: Job,
+        then_snapshot: bool,
+    ) -> Self {
+        let brake = job.running.worker.memory_state();
+        let next = then_snapshot.then(|| {
+            Arc::new(Self::with(Delivery::BringOutYourDead, limit, Arc::clone(&brake), None, None))
+        });
+        Self::with(delivery, limit, brake, Some(job), next)
+    }
+
+    fn with(
+        delivery: Delivery,
+        limit: Computrons,
+        brake: Arc<MemoryState>,
+        job: Option<Job>,
+        next: Option<Arc<Self>>,
+    ) -> Self {
+        let progress = Progress { job, ..Progress::default() };
         Self {
             delivery,
             limit,
+            next,
             is_cancelled: AtomicBool::new(false),
+            brake,
             progress: Mutex::new(progress),
             changed: Condvar::new(),
         }
@@ -114,9 +159,11 @@ impl Attempt {
         self.changed.notify_all();
     }
 
-    /// Gives the run up. A worker that waits is unwound.
+    /// Gives the run up. A worker that waits is unwound. One that computes ends when it next calls the host or asks for
+    /// memory, at the latest at its limit: compiled code has no other place to stop at.
     pub(crate) fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Relaxed);
+        self.brake.give_up();
         // What was not taken up is dropped here, outside of the lock.
         let job = {
             let mut progress = self.progress();
@@ -125,6 +172,9 @@ impl Attempt {
         };
         drop(job);
         self.changed.notify_all();
+        if let Some(next) = &self.next {
+            next.cancel();
+        }
     }
 
     /// Returns whether the run was given up.
@@ -149,7 +199,7 @@ impl Attempt {
     }
 
     /// Hands over the end of the run.
-    pub(crate) fn end(&self, calls: Vec<Call>, end: Result<Box<(Running, Ran)>, HostFault>) {
+    pub(crate) fn end(&self, calls: Vec<Call>, end: Result<Box<Done>, HostFault>) {
         self.reach(&mut self.progress(), Reached::End(calls, end));
     }
 

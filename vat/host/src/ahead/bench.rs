@@ -20,18 +20,24 @@ pub(crate) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    pub(crate) fn new(attempt: &'a Attempt, answers: Box<dyn Answers>) -> Self {
+    /// The run begins.
+    pub(crate) fn new(attempt: &'a Attempt, mut answers: Box<dyn Answers>) -> Self {
+        answers.computes(true);
         Self { attempt, answers, calls: Vec::new(), line_bytes: 0 }
     }
 
-    /// Returns the calls that the kernel has not taken.
-    pub(crate) fn into_calls(self) -> Vec<Call> {
-        self.calls
+    /// Ends the run. Returns the calls that the kernel has not taken.
+    pub(crate) fn end(mut self) -> (Vec<Call>, Box<dyn Answers>) {
+        self.answers.computes(false);
+        (self.calls, self.answers)
     }
 
     fn ask(&mut self, question: Question) -> Option<SyscallResult> {
         self.line_bytes = 0;
-        self.attempt.ask(std::mem::take(&mut self.calls), question)
+        self.answers.computes(false);
+        let answer = self.attempt.ask(std::mem::take(&mut self.calls), question);
+        self.answers.computes(true);
+        answer
     }
 
     /// Makes room for a line of so many bytes. Returns `None` if the worker is to be unwound.

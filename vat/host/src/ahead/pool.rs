@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
+use capstan_abi::Delivery;
 use capstan_kernel_ports::host::HostFault;
 
 use crate::{
-    ahead::attempt::{Attempt, Job},
+    ahead::attempt::{Attempt, Done, Job, Rest},
     ahead::bench::Bench,
-    delivery,
+    delivery::{self, Ran},
+    memory::share::Running,
 };
 
 /// The stack of each thread, in bytes. It holds this crate's own frames. wasmer runs vats on stacks of its own, which are
@@ -127,18 +129,37 @@ impl Queue {
     }
 }
 
-/// Runs an attempt to its end. A panic is handed over as a fault. The delivery is then made again on the kernel's thread,
-/// where the same panic ends the process.
+/// Runs an attempt to its end, and then the next one. A panic is handed over as a fault. The delivery is then made again on
+/// the kernel's thread, where the same panic ends the process.
 fn run(attempt: &Attempt, job: Job) {
     let Job { mut running, answers } = job;
     let mut bench = Bench::new(attempt, answers);
-    let ran = catch_unwind(AssertUnwindSafe(|| {
-        delivery::run(&mut running.worker, &attempt.delivery, attempt.limit, &mut bench)
-    }));
+    let ran = catch_unwind(AssertUnwindSafe(|| deliver(attempt, &mut running, &mut bench)));
     let ran = ran.unwrap_or_else(|_| {
         Err(HostFault::Engine("a delivery that was run ahead panicked".to_owned()))
     });
+    let (calls, answers) = bench.end();
+    let next = attempt.next.as_ref().filter(|_| ran.as_ref().is_ok_and(Ran::is_well));
+    if let (Ok(ran), Some(next)) = (&ran, next) {
+        let worker = Rest::Next(running.worker.memory().len() as u64);
+        attempt.end(calls, Ok(Box::new(Done { ran: ran.clone(), worker })));
+        return run(next, Job { running, answers });
+    }
     // The answers go first: whoever gets the end may want to be the only one who reads the vat's store.
-    let calls = bench.into_calls();
-    attempt.end(calls, ran.map(|ran| Box::new((running, ran))));
+    drop(answers);
+    let done = |ran| Box::new(Done { ran, worker: Rest::Here(running) });
+    attempt.end(calls, ran.map(done));
+}
+
+/// Makes the delivery. After a collection the heap is made ready for a snapshot.
+fn deliver(
+    attempt: &Attempt,
+    running: &mut Running,
+    bench: &mut Bench<'_>,
+) -> Result<Ran, HostFault> {
+    let ran = delivery::run(&mut running.worker, &attempt.delivery, attempt.limit, bench)?;
+    if attempt.delivery == Delivery::BringOutYourDead && ran.is_well() && !attempt.is_cancelled() {
+        running.prepare_snapshot()?;
+    }
+    Ok(ran)
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use capstan_abi::{Delivery, SyscallData, SyscallResult};
@@ -14,7 +15,7 @@ use capstan_kernel_ports::{
 
 use crate::{
     Usage,
-    ahead::attempt::{Attempt, Call, Job, Question, Reached},
+    ahead::attempt::{Attempt, Call, Done, Job, Question, Reached, Rest},
     ahead::chaos::Chaos,
     ahead::pool::Pool,
     delivery::Ran,
@@ -27,11 +28,21 @@ const ATTEMPTS_A_THREAD: usize = 2;
 /// The average computrons of a delivery from which handing it to another thread gains time.
 const WORTH_A_THREAD: Computrons = Computrons(10_000);
 
+/// The most that a run ahead may spend, in computrons. One that needs more is lost, and made again with its own limit.
+///
+/// A run that is lost occupies a thread until its end if it calls nothing meanwhile.
+const MOST_AHEAD: Computrons = Computrons(100_000_000);
+
+/// The same where there is trouble for tests, in some runs.
+const MOST_IN_TROUBLE: Computrons = Computrons(100_000);
+
 /// The runs of a host that are ahead.
 pub(crate) struct Runs {
     threads: usize,
     pool: Pool,
     attempts: BTreeMap<VatId, Arc<Attempt>>,
+    /// The memory of the vats of which the first of two runs counted, in bytes.
+    memory_bytes: BTreeMap<VatId, u64>,
     chaos: Option<Chaos>,
     usage: Arc<Usage>,
 }
@@ -49,8 +60,8 @@ impl std::fmt::Debug for Runs {
 pub(crate) enum Ended {
     /// No thread had taken up the work. The worker is as it was.
     Untouched(Running),
-    /// The run counts.
-    Counts(Running, Ran),
+    /// The run counts. The worker is `None` if another run follows.
+    Counts(Option<Running>, Ran),
     /// The kernel has ended the run.
     Unwound,
     /// The run is lost.
@@ -68,7 +79,8 @@ impl Runs {
     /// tests.
     pub(crate) fn new(threads: usize, chaos: Option<u64>, usage: Arc<Usage>) -> Self {
         let chaos = chaos.map(Chaos::new);
-        Self { threads, pool: Pool::new(threads), attempts: BTreeMap::new(), chaos, usage }
+        let (attempts, memory_bytes) = Default::default();
+        Self { threads, pool: Pool::new(threads), attempts, memory_bytes, chaos, usage }
     }
 
     pub(crate) fn plan(&self) -> AheadPlan {
@@ -89,12 +101,16 @@ impl Runs {
 
     /// Begins a run. Returns the worker if the system starts no thread.
     pub(crate) fn begin(&mut self, ahead: Ahead, running: Running) -> Option<Running> {
-        let Ahead { vat, delivery, limit, answers } = ahead;
-        let attempt = Arc::new(Attempt::new(delivery, limit, Job { running, answers }));
-        let (delay, overtaken) = match &mut self.chaos {
-            Some(chaos) => (chaos.delay(), chaos.below(4) as usize),
-            None => Default::default(),
+        let Ahead { vat, delivery, limit, answers, then_snapshot } = ahead;
+        let (delay, overtaken, most) = match &mut self.chaos {
+            Some(chaos) => {
+                let most = if chaos.once_in(8) { MOST_IN_TROUBLE } else { MOST_AHEAD };
+                (chaos.delay(), chaos.below(4) as usize, most)
+            }
+            None => (Duration::ZERO, 0, MOST_AHEAD),
         };
+        let job = Job { running, answers };
+        let attempt = Arc::new(Attempt::new(delivery, limit.min(most), job, then_snapshot));
         match self.pool.add(&attempt, delay, overtaken) {
             Ok(()) => {
                 self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
@@ -109,8 +125,14 @@ impl Runs {
         }
     }
 
+    /// Returns the size of the memory of a vat between two runs, in bytes.
+    pub(crate) fn memory_bytes(&self, vat: VatId) -> Option<u64> {
+        self.memory_bytes.get(&vat).copied()
+    }
+
     /// Gives up what was run ahead for a vat.
     pub(crate) fn drop_run(&mut self, vat: VatId) {
+        self.memory_bytes.remove(&vat);
         if let Some(attempt) = self.attempts.remove(&vat) {
             self.usage.ahead_lost.fetch_add(1, Ordering::Relaxed);
             attempt.cancel();
@@ -126,6 +148,7 @@ impl Runs {
         syscalls: &mut dyn Syscalls,
     ) -> Option<Ended> {
         let attempt = self.attempts.remove(&vat)?;
+        self.memory_bytes.remove(&vat);
         if let Some(job) = attempt.take_job() {
             return Some(Ended::Untouched(job.running));
         }
@@ -138,9 +161,9 @@ impl Runs {
         }
         let mut made = Vec::new();
         Some(match self.follow(&attempt, limit, syscalls, &mut made) {
-            Ok((running, ran)) => {
+            Ok(Done { worker, ran }) => {
                 self.usage.ahead_counted.fetch_add(1, Ordering::Relaxed);
-                Ended::Counts(running, ran)
+                Ended::Counts(self.after(vat, &attempt, worker), ran)
             }
             Err(Halt::Unwound) => {
                 attempt.cancel();
@@ -150,6 +173,20 @@ impl Runs {
         })
     }
 
+    /// Returns the worker, or notes the attempt that it goes on with.
+    fn after(&mut self, vat: VatId, attempt: &Attempt, worker: Rest) -> Option<Running> {
+        match (worker, &attempt.next) {
+            (Rest::Here(running), _) => Some(running),
+            (Rest::Next(bytes), next) => {
+                self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
+                self.usage.ahead_snapshots.fetch_add(1, Ordering::Relaxed);
+                self.memory_bytes.insert(vat, bytes);
+                self.attempts.extend(next.clone().map(|next| (vat, next)));
+                None
+            }
+        }
+    }
+
     /// Makes the calls of a run until it is over.
     fn follow(
         &mut self,
@@ -157,11 +194,11 @@ impl Runs {
         limit: Computrons,
         syscalls: &mut dyn Syscalls,
         made: &mut Vec<Made>,
-    ) -> Result<(Running, Ran), Halt> {
+    ) -> Result<Done, Halt> {
         loop {
             match attempt.wait() {
-                // A run with another limit counts only if it ends within this one, which its beginning does not show.
-                Reached::Question(..) if attempt.limit != limit => return Err(Halt::Lost),
+                // A run with a larger limit counts only if it ends within this one, which its beginning does not show.
+                Reached::Question(..) if attempt.limit > limit => return Err(Halt::Lost),
                 Reached::Question(calls, question) => {
                     self.make(calls, syscalls, made)?;
                     let answer = match question {
@@ -178,13 +215,12 @@ impl Runs {
                 }
                 // This node has failed, if it fails when the delivery is made again.
                 Reached::End(_, Err(_)) => return Err(Halt::Lost),
-                Reached::End(calls, Ok(end)) => {
-                    let (running, ran) = *end;
-                    if attempt.limit != limit && !ran.fits(limit) {
+                Reached::End(calls, Ok(done)) => {
+                    if attempt.limit != limit && !done.ran.fits(limit) {
                         return Err(Halt::Lost);
                     }
                     self.make(calls, syscalls, made)?;
-                    return Ok((running, ran));
+                    return Ok(*done);
                 }
             }
         }

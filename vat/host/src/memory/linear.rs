@@ -33,6 +33,8 @@ pub(crate) const WASM_PAGE: usize = 65_536;
 pub(crate) struct MemoryState {
     /// Is true if a `memory.grow` went beyond the maximum.
     refused: AtomicBool,
+    /// Is true if nobody wants the result of the run any more.
+    given_up: AtomicBool,
     /// Error of this node if it could not provide memory within the maximum.
     fault: Mutex<Option<String>>,
 }
@@ -41,6 +43,16 @@ impl MemoryState {
     /// Checks whether the worker asked for more memory than its maximum.
     pub(crate) fn is_refused(&self) -> bool {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Has the run end at its next call of the host. Its result is lost. Another thread may say so.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the run is to end.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
     }
 
     /// Returns the error of this node if it could not provide memory.
@@ -183,6 +195,14 @@ impl WorkerMemory {
     }
 }
 
+impl WorkerMemory {
+    fn fail(&self, delta: Pages, error: &dyn std::fmt::Display) -> MemoryError {
+        let text = format!("cannot give a vat {} more pages of memory: {error}", delta.0);
+        *self.plan.state.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        region_error(error)
+    }
+}
+
 impl LinearMemory for WorkerMemory {
     fn ty(&self) -> MemoryType {
         MemoryType { minimum: self.size, ..self.ty }
@@ -203,11 +223,11 @@ impl LinearMemory for WorkerMemory {
             Some(after) if after <= maximum => after,
             _ => return Err(self.refuse(delta)),
         };
+        if self.plan.state.is_given_up() {
+            return Err(self.fail(delta, &"the run was given up"));
+        }
         if let Err(error) = self.region.open(before.bytes().0, delta.bytes().0) {
-            let text = format!("cannot give a vat {} more pages of memory: {error}", delta.0);
-            let mut fault = self.plan.state.fault.lock().unwrap_or_else(PoisonError::into_inner);
-            *fault = Some(text);
-            return Err(region_error(&error));
+            return Err(self.fail(delta, &error));
         }
         self.size = after;
         self.publish();

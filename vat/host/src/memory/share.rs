@@ -35,15 +35,16 @@ pub(crate) struct Running {
     bundle: Option<(BundleKey, Arc<BaseMemory>)>,
     /// Is true if it has collected garbage.
     has_collected: bool,
-    /// The host's delivery at which it was used last, as [`Shared::used`] counts them. `None` once it was trimmed.
-    last_used: Option<u64>,
+    usage: Idleness,
+    /// The heap as it is, if it was made after a collection that ran ahead.
+    snapshot: Option<HeapImage>,
 }
 
 impl Running {
     /// Wraps a worker that was just started. `bundle` is what a JavaScript vat runs, with the result of
     /// [`Load::origin`].
     pub(crate) fn new(worker: Worker, bundle: Option<(BundleKey, Arc<BaseMemory>)>) -> Self {
-        Self { worker, bundle, has_collected: false, last_used: None }
+        Self { worker, bundle, has_collected: false, usage: Idleness::default(), snapshot: None }
     }
 
     /// Wraps a worker with the heap of a snapshot. Garbage is collected before every snapshot.
@@ -51,14 +52,69 @@ impl Running {
         Self { has_collected: true, ..Self::new(worker, bundle) }
     }
 
+    /// Compares the pages of a worker that has just collected its garbage, and hashes those that differ.
+    pub(crate) fn prepare_snapshot(&mut self) -> Result<(), HostFault> {
+        settle(self.worker.trim())?;
+        self.snapshot = Some(self.heap_image()?);
+        Ok(())
+    }
+
+    /// Notes that the worker runs.
+    pub(crate) fn forget_snapshot(&mut self) {
+        self.snapshot = None;
+    }
+
     /// Returns the heap as a [`HeapImage`].
     pub(crate) fn heap_image(&mut self) -> Result<HeapImage, HostFault> {
+        if let Some(snapshot) = self.snapshot.take() {
+            return Ok(snapshot);
+        }
         let origin = self.bundle.as_ref().map(|(_, origin)| origin.as_ref());
         self.worker.heap_image(origin)
     }
 
     fn bundle(&self) -> Option<&BundleKey> {
         self.bundle.as_ref().map(|(key, _)| key)
+    }
+}
+
+/// How long a worker has been idle. Times are the host's deliveries, as [`Shared::used`] counts them.
+#[derive(Debug)]
+struct Idleness {
+    /// When it was used last. `None` once it was trimmed.
+    last_used: Option<u64>,
+    /// Deliveries to others after which it is idle.
+    patience: u64,
+    /// When it was trimmed, if it was not used since.
+    trimmed: Option<u64>,
+}
+
+impl Default for Idleness {
+    fn default() -> Self {
+        Self { last_used: None, patience: IDLE_DELIVERIES, trimmed: None }
+    }
+}
+
+impl Idleness {
+    /// Notes a use. If the worker was trimmed not long ago, trimming it again has to wait for longer: each page that is given
+    /// back costs two faults when it is written to again.
+    fn note_use(&mut self, now: u64) {
+        self.last_used = Some(now);
+        let Some(trimmed) = self.trimmed.take() else { return };
+        let is_too_soon = now - trimmed < self.patience.saturating_mul(SOON);
+        self.patience = match is_too_soon {
+            true => (self.patience * 2).min(MAX_PATIENCE),
+            false => IDLE_DELIVERIES,
+        };
+    }
+
+    fn note_trim(&mut self, now: u64) {
+        (self.last_used, self.trimmed) = (None, Some(now));
+    }
+
+    /// Returns whether it has not been used for long, and was not trimmed since.
+    fn is_idle(&self, now: u64) -> bool {
+        self.last_used.is_some_and(|last| last.saturating_add(self.patience) <= now)
     }
 }
 
@@ -100,8 +156,14 @@ pub(crate) struct Shared {
     deliveries: u64,
 }
 
-/// Number of deliveries to JavaScript vats after which a vat that had none of them is idle.
+/// Number of deliveries to JavaScript vats after which a vat that had none of them is idle, if it was not trimmed in vain.
 const IDLE_DELIVERIES: u64 = 64;
+
+/// The same after it was trimmed in vain many times.
+const MAX_PATIENCE: u64 = 1 << 16;
+
+/// A vat was trimmed in vain if it is used again within this many times the number of deliveries that made it idle.
+const SOON: u64 = 4;
 
 /// Number of deliveries in which one idle vat is trimmed. Trimming takes about as long as a delivery.
 const TRIM_INTERVAL: u64 = 16;
@@ -157,6 +219,8 @@ impl Shared {
         }
         // The engine's full collections write to every object, mostly without changing it.
         let done = match std::mem::replace(&mut running.has_collected, true) {
+            // It was trimmed when its heap was hashed.
+            true if running.snapshot.is_some() => Ok(()),
             true => running.worker.trim(),
             false => self.share(running, others),
         };
@@ -174,14 +238,13 @@ impl Shared {
         others: impl Iterator<Item = &'w mut Running>,
     ) -> Result<(), HostFault> {
         self.deliveries += 1;
-        running.last_used = Some(self.deliveries);
+        running.usage.note_use(self.deliveries);
         if !self.deliveries.is_multiple_of(TRIM_INTERVAL) {
             return Ok(());
         }
-        let is_idle = |last_used: u64| last_used + IDLE_DELIVERIES <= self.deliveries;
-        let idle = others.filter(|other| other.last_used.is_some_and(is_idle));
-        let Some(longest) = idle.min_by_key(|other| other.last_used) else { return Ok(()) };
-        longest.last_used = None;
+        let idle = others.filter(|other| other.usage.is_idle(self.deliveries));
+        let Some(longest) = idle.min_by_key(|other| other.usage.last_used) else { return Ok(()) };
+        longest.usage.note_trim(self.deliveries);
         settle(longest.worker.trim())
     }
 
@@ -235,6 +298,29 @@ mod tests {
     use std::io;
 
     use super::*;
+
+    #[test]
+    fn a_vat_that_is_used_again_soon_is_trimmed_more_seldom() {
+        let mut vat = Idleness::default();
+        assert!(!vat.is_idle(1_000), "it was never used");
+        // It takes turns with 127 others.
+        let trims = (0..100).filter(|turn| {
+            let now = turn * 128;
+            vat.note_use(now);
+            let idle_at = (now..now + 128).find(|now| vat.is_idle(*now));
+            idle_at.inspect(|at| vat.note_trim(*at)).is_some()
+        });
+        assert_eq!(trims.count(), 1);
+        // It stays idle for long, and has the patience of a new one again.
+        vat.note_trim(20_000);
+        vat.note_use(40_000);
+        assert!(!vat.is_idle(40_063) && vat.is_idle(40_064));
+        for now in 0..60 {
+            vat.note_trim(50_000 + now);
+            vat.note_use(50_000 + now);
+        }
+        assert_eq!(vat.patience, MAX_PATIENCE);
+    }
 
     #[test]
     fn a_vat_goes_on_without_sharing_but_not_without_its_memory() {

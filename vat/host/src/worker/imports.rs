@@ -1,5 +1,7 @@
 //! Host functions behind a worker's imports.
 
+use std::sync::Arc;
+
 use capstan_abi::{Encoding, Fault, Syscall, SyscallResult, imports as names, legible};
 use capstan_kernel_ports::host::{Printed, Syscalls};
 use wasmer::{
@@ -8,6 +10,7 @@ use wasmer::{
 
 use crate::{
     cost,
+    memory::linear::MemoryState,
     worker::{answerer::Answerer, supervisor},
 };
 
@@ -73,6 +76,7 @@ pub(crate) struct Links {
     pub(crate) memory: Memory,
     pub(crate) points: Global,
     pub(crate) exhausted: Global,
+    pub(crate) state: Arc<MemoryState>,
 }
 
 impl Env {
@@ -293,6 +297,9 @@ fn line_points(line: &str) -> u64 {
 /// Takes points from the worker, or ends it as its own metering would.
 fn charge(env: &mut FunctionEnvMut<'_, Env>, points: u64) -> Result<(), Stop> {
     let links = env.data().links()?;
+    if links.state.is_given_up() {
+        return Err(Stop::Host("the run was given up".to_owned()));
+    }
     let global_error = |e: RuntimeError| Stop::Host(e.to_string());
     let Value::I64(left) = links.points.get(env) else {
         return Err(Stop::Host("the points global is not an i64".to_owned()));
