@@ -27,7 +27,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefini
 use tendermint_proto::v0_38::abci::{ExecTxResult, ResponseFinalizeBlock};
 use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, ConsensusParams};
 
-use super::history::{History, result_bytes};
+use super::history::{History, entry_bytes, tx_bytes};
 use super::merkle::sha256;
 use super::{block_index, tx_index};
 
@@ -211,33 +211,43 @@ impl BlockStore {
     ) -> Result<(), BlockStoreError> {
         let height = block.header.as_ref().map_or(0, |header| header.height);
         let write = self.database.begin_write()?;
+        let mut bytes = 0;
         {
             let mut stored = write.open_table(RESULTS)?;
             let mut txs = write.open_table(TXS)?;
             let mut events = write.open_table(TX_EVENTS)?;
             let data = block.data.iter().flat_map(|data| &data.txs);
+            let mut indexed = Vec::new();
             for (index, (tx, result)) in (0_u32..).zip(data.zip(&results.tx_results)) {
                 let hash = sha256(tx);
+                let keys = tx_index::keys((height, index), &result.events);
+                bytes += tx_bytes(&keys);
                 let known = txs.get(hash.as_slice())?.map(|position| position.value());
                 // As in CometBFT, a failed repetition does not hide a success.
                 if result.code != 0 && succeeded(&stored, known)? {
                     continue;
                 }
                 txs.insert(hash.as_slice(), (height, index))?;
-                for key in tx_index::keys((height, index), &result.events) {
-                    events.insert(key.as_slice(), ())?;
-                }
+                indexed.extend(keys);
             }
-            let mut events = write.open_table(BLOCK_EVENTS)?;
-            for key in block_index::keys(height, &results.events) {
+            // Entries of one attribute lie together, in pages that are then written to once.
+            indexed.sort_unstable();
+            for key in &indexed {
                 events.insert(key.as_slice(), ())?;
             }
-            stored.insert(height, results.encode_to_vec().as_slice())?;
+            let mut events = write.open_table(BLOCK_EVENTS)?;
+            let keys = block_index::keys(height, &results.events);
+            for key in &keys {
+                events.insert(key.as_slice(), ())?;
+            }
+            let encoded = results.encode_to_vec();
+            bytes += entry_bytes(&keys) + encoded.len();
+            stored.insert(height, encoded.as_slice())?;
             if let Some(params) = new_params {
                 write.open_table(PARAMS)?.insert(height + 1, params.encode_to_vec().as_slice())?;
             }
         }
-        let total = self.history.add(&write, height, result_bytes(block, results))?;
+        let total = self.history.add(&write, height, bytes as u64)?;
         write.commit()?;
         self.history.committed(total);
         Ok(())

@@ -146,16 +146,14 @@ fn take<T: prost::Message + Default>(
     decode(what, bytes.value()).map(Some)
 }
 
-/// Returns the bytes of a block's results, with those of its index entries.
-pub(super) fn result_bytes(block: &Block, results: &ResponseFinalizeBlock) -> u64 {
-    let height = block.header.as_ref().map_or(0, |header| header.height);
-    let entries =
-        |keys: Vec<Vec<u8>>| keys.iter().map(|key| key.len() + ENTRY_BYTES).sum::<usize>();
-    let mut bytes = results.encoded_len() + entries(block_index::keys(height, &results.events));
-    for (index, result) in (0_u32..).zip(&results.tx_results) {
-        bytes += TX_BYTES + entries(tx_index::keys((height, index), &result.events));
-    }
-    bytes as u64
+/// Returns the bytes of index entries with these keys.
+pub(super) fn entry_bytes(keys: &[Vec<u8>]) -> usize {
+    keys.iter().map(|key| key.len() + ENTRY_BYTES).sum()
+}
+
+/// Returns the bytes of the entries of a transaction with these index keys, besides those of its result.
+pub(super) fn tx_bytes(keys: &[Vec<u8>]) -> usize {
+    TX_BYTES + entry_bytes(keys)
 }
 
 /// Bytes of an entry in the table of transactions: hash, position and what the database adds.

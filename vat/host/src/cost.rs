@@ -26,7 +26,7 @@ pub const PAGE_POINTS: u64 = 150_000;
 
 /// Points for each page of 64 KiB that a module from a user starts with or adds by `memory.grow`. The
 /// system provides its parts when they are written to for the first time.
-pub const USER_PAGE_POINTS: u64 = 190_000;
+pub const USER_PAGE_POINTS: u64 = 210_000;
 
 /// Points for `memory.grow` in a module from a user, besides its pages.
 pub const GROW_POINTS: u64 = 300;
@@ -36,7 +36,7 @@ pub const BULK_POINTS: u64 = 200;
 
 /// Points for a `memory.fill` of no bytes in a module from a user, besides those of any. It takes processors longer than one of some
 /// bytes.
-pub const EMPTY_FILL_POINTS: u64 = 1_300;
+pub const EMPTY_FILL_POINTS: u64 = 1_400;
 
 /// Points for each subnormal operand or result of a multiplication, division, square root or conversion of floats in a module
 /// from a user. Processors take a detour for them.
@@ -72,7 +72,7 @@ pub const JSON_POINTS: u64 = 50_000;
 
 /// Points for the start of a JavaScript worker, besides those that it spends. It is a view of its bundle's image, and the system
 /// copies the pages that the start of its vat writes to.
-pub const START_POINTS: u64 = 12_000_000;
+pub const START_POINTS: u64 = 10_000_000;
 
 /// Points of a `bringOutYourDead` for each page of 64 KiB of a JavaScript worker's memory, besides those that it spends. The engine
 /// writes to every object, so the system copies each page, and the host then compares them with the image that vats share.
@@ -146,10 +146,10 @@ impl Prices {
     pub(crate) fn user(memory_pages: u32, code_bytes: u64) -> Self {
         let access = access_points(memory_pages);
         let (branch, call, jump) = match code_bytes {
-            bytes if bytes <= SMALL_CODE_BYTES => (18, 48, 118),
-            bytes if bytes <= MEDIUM_CODE_BYTES => (20, 300, 160),
-            bytes if bytes <= LARGE_CODE_BYTES => (50, 460, 310),
-            _ => (76, 560, 620),
+            bytes if bytes <= SMALL_CODE_BYTES => (19, 48, 118),
+            bytes if bytes <= MEDIUM_CODE_BYTES => (21, 300, 160),
+            bytes if bytes <= LARGE_CODE_BYTES => (53, 460, 310),
+            _ => (80, 560, 620),
         };
         Self::User(UserPrices { access, branch, call, jump })
     }
@@ -194,8 +194,8 @@ pub fn access_points(max_pages: u32) -> u64 {
         0..=16 => 56,
         17..=32 => 450,
         33..=64 => 700,
-        65..=256 => 1_250,
-        257..=1_024 => 1_800,
+        65..=256 => 1_600,
+        257..=1_024 => 1_950,
         _ => 2_800,
     }
 }
@@ -357,8 +357,8 @@ fn engine_points(operator: &Operator<'_>) -> u64 {
 pub fn memory_percent(bytes: usize) -> u64 {
     match bytes >> 20 {
         0..=24 => 100,
-        25..=48 => 130,
-        _ => 160,
+        25..=48 => 150,
+        _ => 185,
     }
 }
 
