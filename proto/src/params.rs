@@ -191,7 +191,7 @@ impl Default for Params {
             crank_overhead_computrons: 1_500,
             tx_computrons: 30_000,
             tx_byte_computrons: 5,
-            write_computrons: 700,
+            write_computrons: 800,
             write_byte_computrons: 1,
             deposit_byte_computrons: 5_000,
             snapshot_computrons: 150_000,

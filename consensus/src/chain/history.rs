@@ -6,7 +6,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use prost::Message as _;
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use tendermint_proto::v0_38::abci::ResponseFinalizeBlock;
 use tendermint_proto::v0_38::types::{Block, BlockMeta};

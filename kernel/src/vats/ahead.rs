@@ -147,6 +147,13 @@ impl RunsAhead {
         *debt = debt.saturating_add(price.saturating_mul(LOST_SHARE));
     }
 
+    /// Notes what the run may have taken that [`RunsAhead::lose`] noted, while the kernel waited for it.
+    pub(crate) fn ran_in_vain(&mut self, vat: VatId, spent: Computrons) {
+        if let Some(debt) = self.debts.get_mut(&vat) {
+            *debt = debt.saturating_add(spent.0.saturating_mul(LOST_SHARE));
+        }
+    }
+
     /// Notes that the vat's worker is gone.
     pub(crate) fn forget(&mut self, vat: VatId) {
         self.begun.remove(&vat);
@@ -268,7 +275,7 @@ pub(crate) fn take_back<H: VatHost>(
     vat: VatId,
 ) {
     ahead.take_turn(vat);
-    // Nothing else is run ahead than messages and notifications.
+    // Without any computrons no run counts, not even that of a collection which was run ahead.
     let other = Delivery::BringOutYourDead;
     let turn = host.take_turn(vat, &other, Computrons(0), &mut Nobody);
     if matches!(turn, Turn::Lost(_)) && bring_back(state, host, ahead, vat).is_err() {

@@ -205,17 +205,23 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
         let key = keys::transcript(vat, position);
         let entry: Entry = get_record(self.state, &key)?
             .ok_or_else(|| inconsistent(format!("entry {position} of {vat} is missing")))?;
-        let outcome = self.apply(host, &entry)?;
+        let outcome = self.apply(host, position, &entry)?;
         self.next = if outcome == Outcome::Same { position + 1 } else { self.end };
         Ok(Some(Step { position, entry, outcome }))
     }
 
-    fn apply<H: VatHost>(&mut self, host: &mut H, entry: &Entry) -> Result<Outcome> {
+    fn apply<H: VatHost>(&mut self, host: &mut H, position: u64, entry: &Entry) -> Result<Outcome> {
         let vat = self.vat;
         match entry {
             Entry::InitializeWorker { bundle_id, engine } => {
                 let source = worker_source(self.state, bundle_id, *engine)?;
-                let options = worker_options(self.state, &self.config)?;
+                // An archive also has the incarnations before. The first one begins the transcript.
+                let config = VatConfig {
+                    bundle_id: bundle_id.clone(),
+                    is_upgraded: self.config.is_upgraded && position > 0,
+                    ..self.config.clone()
+                };
+                let options = worker_options(self.state, &config)?;
                 self.has_worker = true;
                 let Start { verdict, cost, printed } = host.start(vat, &source, &options)?;
                 self.start_cost = Some(cost);

@@ -301,7 +301,10 @@ fn hand_over<H: VatHost>(
         Turn::Done(delivered) => delivered,
         Turn::Lost(made) => {
             bring_back(syscalls.state(), host, ahead, vat)?;
-            host.deliver(vat, delivery, limit, &mut MadeAgain::new(made, syscalls))
+            let again = host.deliver(vat, delivery, limit, &mut MadeAgain::new(made, syscalls));
+            let spent = again.as_ref().ok().and_then(|again| again.computrons).unwrap_or(limit);
+            ahead.ran_in_vain(vat, spent);
+            again
         }
     })
 }

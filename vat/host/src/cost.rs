@@ -26,7 +26,7 @@ pub const PAGE_POINTS: u64 = 150_000;
 
 /// Points for each page of 64 KiB that a module from a user starts with or adds by `memory.grow`. The
 /// system provides its parts when they are written to for the first time.
-pub const USER_PAGE_POINTS: u64 = 210_000;
+pub const USER_PAGE_POINTS: u64 = 230_000;
 
 /// Points for `memory.grow` in a module from a user, besides its pages.
 pub const GROW_POINTS: u64 = 300;
@@ -36,7 +36,7 @@ pub const BULK_POINTS: u64 = 200;
 
 /// Points for a `memory.fill` of no bytes in a module from a user, besides those of any. It takes processors longer than one of some
 /// bytes.
-pub const EMPTY_FILL_POINTS: u64 = 1_400;
+pub const EMPTY_FILL_POINTS: u64 = 1_500;
 
 /// Points for each subnormal operand or result of a multiplication, division, square root or conversion of floats in a module
 /// from a user. Processors take a detour for them.
@@ -72,7 +72,7 @@ pub const JSON_POINTS: u64 = 50_000;
 
 /// Points for the start of a JavaScript worker, besides those that it spends. It is a view of its bundle's image, and the system
 /// copies the pages that the start of its vat writes to.
-pub const START_POINTS: u64 = 10_000_000;
+pub const START_POINTS: u64 = 12_000_000;
 
 /// Points of a `bringOutYourDead` for each page of 64 KiB of a JavaScript worker's memory, besides those that it spends. The engine
 /// writes to every object, so the system copies each page, and the host then compares them with the image that vats share.
@@ -146,10 +146,10 @@ impl Prices {
     pub(crate) fn user(memory_pages: u32, code_bytes: u64) -> Self {
         let access = access_points(memory_pages);
         let (branch, call, jump) = match code_bytes {
-            bytes if bytes <= SMALL_CODE_BYTES => (19, 48, 118),
-            bytes if bytes <= MEDIUM_CODE_BYTES => (21, 300, 160),
-            bytes if bytes <= LARGE_CODE_BYTES => (53, 460, 310),
-            _ => (80, 560, 620),
+            bytes if bytes <= SMALL_CODE_BYTES => (21, 52, 118),
+            bytes if bytes <= MEDIUM_CODE_BYTES => (23, 325, 160),
+            bytes if bytes <= LARGE_CODE_BYTES => (57, 490, 310),
+            _ => (86, 560, 620),
         };
         Self::User(UserPrices { access, branch, call, jump })
     }
@@ -194,8 +194,8 @@ pub fn access_points(max_pages: u32) -> u64 {
         0..=16 => 56,
         17..=32 => 450,
         33..=64 => 700,
-        65..=256 => 1_600,
-        257..=1_024 => 1_950,
+        65..=256 => 1_700,
+        257..=1_024 => 2_000,
         _ => 2_800,
     }
 }
@@ -286,8 +286,8 @@ fn is_access(operator: &Operator<'_>) -> bool {
 fn integer_points(operator: &Operator<'_>) -> Option<u64> {
     use Operator as O;
     Some(match operator {
-        O::I32DivS | O::I32DivU | O::I32RemS | O::I32RemU => 32,
-        O::I64DivS | O::I64DivU | O::I64RemS | O::I64RemU => 44,
+        O::I32DivS | O::I32DivU | O::I32RemS | O::I32RemU => 35,
+        O::I64DivS | O::I64DivU | O::I64RemS | O::I64RemU => 46,
         O::I32Add | O::I32Sub | O::I32And | O::I32Or | O::I32Xor => 2,
         O::I64Add | O::I64Sub | O::I64And | O::I64Or | O::I64Xor => 2,
         O::I32Mul | O::I64Mul => 7,
@@ -314,12 +314,12 @@ fn float_points(operator: &Operator<'_>) -> Option<u64> {
         O::F32Add | O::F32Sub | O::F64Add | O::F64Sub => 11,
         O::F32Mul | O::F64Mul => 86,
         O::F32Div | O::F64Div => 112,
-        O::F32Sqrt | O::F64Sqrt => 124,
+        O::F32Sqrt | O::F64Sqrt => 128,
         O::F32Min | O::F32Max | O::F64Min | O::F64Max => 28,
         O::F32Ceil | O::F32Floor | O::F32Trunc | O::F32Nearest => 18,
         O::F64Ceil | O::F64Floor | O::F64Trunc | O::F64Nearest => 18,
         O::F32Neg | O::F32Abs | O::F64Neg | O::F64Abs => 54,
-        O::F32Copysign | O::F64Copysign => 28,
+        O::F32Copysign | O::F64Copysign => 29,
         O::F64PromoteF32 | O::F32DemoteF64 => 130,
         O::F32Eq | O::F32Ne | O::F32Lt | O::F32Gt | O::F32Le | O::F32Ge => 17,
         O::F64Eq | O::F64Ne | O::F64Lt | O::F64Gt | O::F64Le | O::F64Ge => 17,
@@ -357,8 +357,8 @@ fn engine_points(operator: &Operator<'_>) -> u64 {
 pub fn memory_percent(bytes: usize) -> u64 {
     match bytes >> 20 {
         0..=24 => 100,
-        25..=48 => 150,
-        _ => 185,
+        25..=48 => 160,
+        _ => 200,
     }
 }
 

@@ -159,8 +159,8 @@ impl Attempt {
         self.changed.notify_all();
     }
 
-    /// Gives the run up. A worker that waits is unwound. One that computes ends when it next calls the host or asks for
-    /// memory, at the latest at its limit: compiled code has no other place to stop at.
+    /// Gives the run up. A worker that waits is unwound. One that computes ends when it next calls the host, at the
+    /// latest at its limit: compiled code has no other place to stop at. More memory is refused to it.
     pub(crate) fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Relaxed);
         self.brake.give_up();

@@ -10,6 +10,11 @@ use crate::{
     memory::own_pages,
 };
 
+/// Pages that a start copies before its worker writes to them, at most. The price of a start covers as many. Vats that write to
+/// more wait for each of the others.
+#[cfg(target_os = "linux")]
+const MAX_POPULATED: usize = 512;
+
 /// Linear memory that does not change any more.
 #[derive(Debug)]
 pub(crate) struct BaseMemory {
@@ -81,7 +86,10 @@ impl BaseMemory {
             Bytes::Sealed(image) => {
                 // SAFETY: the caller's promise is what `map_private` asks for.
                 unsafe { image.map_private(start) }?;
+                let mut left = MAX_POPULATED;
                 for pages in self.written.get().into_iter().flatten() {
+                    let pages = &(pages.start..pages.end.min(pages.start + left));
+                    left -= pages.len();
                     // SAFETY: a noted page is one of this image, so it lies in the view that was just mapped.
                     unsafe { cow::populate(start, pages) };
                 }
