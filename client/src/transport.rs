@@ -33,6 +33,9 @@ pub(crate) struct Transport {
 /// Calls in one POST. CometBFT takes ten unless its operator allows more.
 pub(crate) const BATCH: usize = 10;
 
+/// Bytes of the calls in one POST, unless one alone has more. Nodes have room for one largest transaction and 64 KiB.
+const BATCH_BYTES: usize = 60 << 10;
+
 /// JSON-RPC request. Answers of a batch are matched by its number.
 #[derive(Serialize)]
 struct Call<'a, P> {
@@ -99,20 +102,38 @@ impl Transport {
         self.call_typed::<_, R::Response>(&method, request).map(Into::into)
     }
 
-    /// Makes calls of one method, ten in each POST. The answers are in the order of `requests`.
+    /// Makes calls of one method, up to ten in each POST. The answers are in the order of `requests`.
     pub(crate) fn call_all<R: SimpleRequest<Dialect>>(
         &self,
         requests: Vec<R>,
     ) -> Result<Vec<Result<R::Output, ClientError>>, ClientError> {
         let mut answers = Vec::with_capacity(requests.len());
-        let mut left = requests.into_iter().peekable();
-        while let Some(method) = left.peek().map(|request| request.method().to_string()) {
-            let calls = left.by_ref().take(BATCH).enumerate();
-            let calls: Vec<_> = calls.map(|(id, params)| call(id, &method, params)).collect();
-            let answer = self.post(&method, &json_of(&method, &calls)?)?;
-            answers.extend(self.answers::<R>(&method, &answer, calls.len())?);
+        let Some(method) = requests.first().map(|request| request.method().to_string()) else {
+            return Ok(answers);
+        };
+        let mut calls: Vec<String> = Vec::new();
+        for request in &requests {
+            let json = |id| json_of(&method, &call(id, &method, request));
+            let mut next = json(calls.len())?;
+            let bytes = calls.iter().map(String::len).sum::<usize>() + next.len();
+            if calls.len() == BATCH || (!calls.is_empty() && bytes > BATCH_BYTES) {
+                answers.extend(self.post_all::<R>(&method, &calls)?);
+                calls.clear();
+                next = json(0)?;
+            }
+            calls.push(next);
         }
+        answers.extend(self.post_all::<R>(&method, &calls)?);
         Ok(answers)
+    }
+
+    fn post_all<R: SimpleRequest<Dialect>>(
+        &self,
+        method: &str,
+        calls: &[String],
+    ) -> Result<Vec<Result<R::Output, ClientError>>, ClientError> {
+        let answer = self.post(method, &format!("[{}]", calls.join(",")))?;
+        self.answers::<R>(method, &answer, calls.len())
     }
 
     /// Makes a call for which `tendermint-rpc` has no type.
@@ -378,5 +399,27 @@ mod tests {
             server.join().unwrap();
             assert!(error.contains(why), "{body}: {error}");
         }
+    }
+
+    #[test]
+    fn calls_that_are_large_together_go_in_requests_of_their_own() {
+        use tendermint_rpc::endpoint::broadcast::tx_sync::Request;
+        let fault =
+            |id: u8| format!(r#"{{"id":{id},"error":{{"code":{id},"message":"no","data":"x"}}}}"#);
+        let sizes = [40_000, 40_000, 10, 20];
+        let bodies =
+            vec![format!("[{}]", fault(0)), format!("[{},{},{}]", fault(2), fault(1), fault(0))];
+        let (transport, server) = serve(bodies);
+        let requests = sizes.map(|size| Request::new(vec![0; size])).to_vec();
+        let answers = transport.call_all(requests).unwrap();
+        server.join().unwrap();
+        let codes: Vec<_> = answers
+            .into_iter()
+            .map(|answer| match answer.unwrap_err() {
+                ClientError::Rpc { code, .. } => code,
+                error => panic!("{error}"),
+            })
+            .collect();
+        assert_eq!(codes, [0, 0, 1, 2]);
     }
 }

@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn a_node_does_not_live_on_when_its_consensus_has_failed() {
         let dir = tempfile::tempdir().unwrap();
-        let said = "CONSENSUS FAILURE!!! err=\"+2/3 committed an invalid block: wrong Block.Header.AppHash\"";
+        let said = "E[x] CONSENSUS FAILURE!!! err=\"+2/3 committed an invalid block: wrong Block.Header.AppHash\"";
         let node = node(dir.path(), &format!("echo '{said}'; exec sleep 600"));
         let stopper = node.stopper();
         let error = node.wait().unwrap_err();

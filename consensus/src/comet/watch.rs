@@ -158,11 +158,11 @@ impl Lines {
 /// Returns the failure that a line of CometBFT's log tells of.
 fn failure(line: &str) -> Option<Failure> {
     let shown = || line.chars().take(SHOWN_CHARS).collect();
-    if line.contains(FAILURE) {
-        return Some(Failure::Consensus(shown()));
-    }
     // Only the message itself counts. What peers said may be in the fields after it.
     let (_, message) = line.strip_prefix("E[")?.split_once("] ")?;
+    if message.starts_with(FAILURE) {
+        return Some(Failure::Consensus(shown()));
+    }
     let is_sync = STATE_SYNC_FAILURES.iter().any(|beginning| message.starts_with(beginning));
     is_sync.then(|| Failure::StateSync(shown()))
 }
@@ -193,6 +193,18 @@ mod tests {
         }
     }
 
+    /// A peer chooses the name of its network, which CometBFT logs when it refuses the peer.
+    #[test]
+    fn no_peer_can_feign_the_end_of_consensus() {
+        for said in [
+            "I[x] Inbound Peer rejected err=\"peer is on a different network. Got CONSENSUS FAILURE!!!, expected a\"",
+            "E[x] Stopping peer for error err=\"E[x] CONSENSUS FAILURE!!!\"",
+            "CONSENSUS FAILURE!!!",
+        ] {
+            assert_eq!(failure(said), None, "{said}");
+        }
+    }
+
     #[test]
     fn what_is_said_is_in_the_log_after_what_an_earlier_run_said() {
         let dir = tempfile::tempdir().unwrap();
@@ -206,12 +218,12 @@ mod tests {
         let log = fs::read_to_string(&path).unwrap();
         assert_eq!(log, "CONSENSUS FAILURE!!! of an earlier run\nI[x] hello\n");
         let (mut watch, mut input) = LogWatch::start(path).unwrap();
-        writeln!(input, "CONSENSUS FAILURE!!! now").unwrap();
+        writeln!(input, "E[x] CONSENSUS FAILURE!!! now").unwrap();
         drop(input);
         watch.finish();
         assert_eq!(
             watch.failure(),
-            Some(Failure::Consensus("CONSENSUS FAILURE!!! now".to_owned()))
+            Some(Failure::Consensus("E[x] CONSENSUS FAILURE!!! now".to_owned()))
         );
     }
 

@@ -85,8 +85,9 @@ impl Frame {
             return Ok(None);
         };
         let blocks = head.length.saturating_add(HEAD_BYTES as u64).div_ceil(CONTENT_BYTES as u64);
-        let fits = blocks <= blocks_in_file.saturating_sub(start);
-        Ok(fits.then_some(Self { start, blocks, serials: head.serials }))
+        // A frame that the file is too short for is a torn one. Reading it tells.
+        let blocks = blocks.min(blocks_in_file.saturating_sub(start));
+        Ok(Some(Self { start, blocks, serials: head.serials }))
     }
 
     /// Reads the frame's commits. Returns `None` if they are not what was written.

@@ -99,6 +99,8 @@ impl Journal {
             && frame.read(&*file).map_err(io)?.is_none()
         {
             file.write(frame.start * BLOCK_BYTES as u64, &[0; BLOCK_BYTES]).map_err(io)?;
+            // Else there could be two torn frames after a further crash.
+            file.sync_data().map_err(io)?;
             found.pop();
         }
         let last = found.last().ok_or_else(|| {
@@ -145,8 +147,19 @@ impl Journal {
     }
 
     /// Makes what was found at the opening durable. A process that was killed may have left it to the system to write.
+    ///
+    /// The last frame is written again first. After a sync that failed, the system takes blocks for written that it has
+    /// in memory alone.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
-        self.guard(|journal| journal.file.sync_data())
+        let last = self.frames.back().map(|frame| (frame.start, frame.blocks));
+        self.guard(|journal| {
+            if let Some((start, blocks)) = last {
+                let mut bytes = vec![0; blocks as usize * BLOCK_BYTES];
+                journal.file.read(start * BLOCK_BYTES as u64, &mut bytes)?;
+                journal.file.write(start * BLOCK_BYTES as u64, &bytes)?;
+            }
+            journal.file.sync_data()
+        })
     }
 
     /// Writes the commit that leads to `meta`. It and all before it are durable when this returns, if `durable` is set.
