@@ -132,6 +132,12 @@ impl Transport {
         method: &str,
         calls: &[String],
     ) -> Result<Vec<Result<R::Output, ClientError>>, ClientError> {
+        // CometBFT answers a batch of one as if it were none.
+        if let [call] = calls {
+            let answer = self.post(method, call)?;
+            let envelope = self.read::<Envelope<R::Response>>(method, &answer)?;
+            return Ok(vec![self.result(method, envelope).map(Into::into)]);
+        }
         let answer = self.post(method, &format!("[{}]", calls.join(",")))?;
         self.answers::<R>(method, &answer, calls.len())
     }
@@ -380,7 +386,7 @@ mod tests {
         let fault = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"no","data":"x"}}"#;
         let first = (0..10).rev().map(|id| if id == 1 { fault.to_owned() } else { ok(id) });
         let first = format!("[{}]", first.collect::<Vec<_>>().join(","));
-        let (transport, server) = serve(vec![first, format!("[{}]", ok(0))]);
+        let (transport, server) = serve(vec![first, ok(0)]);
         let answers = transport.call_all(vec![Request; 11]).unwrap();
         server.join().unwrap();
         let is_ok: Vec<bool> = answers.iter().map(Result::is_ok).collect();
@@ -407,8 +413,7 @@ mod tests {
         let fault =
             |id: u8| format!(r#"{{"id":{id},"error":{{"code":{id},"message":"no","data":"x"}}}}"#);
         let sizes = [40_000, 40_000, 10, 20];
-        let bodies =
-            vec![format!("[{}]", fault(0)), format!("[{},{},{}]", fault(2), fault(1), fault(0))];
+        let bodies = vec![fault(0), format!("[{},{},{}]", fault(2), fault(1), fault(0))];
         let (transport, server) = serve(bodies);
         let requests = sizes.map(|size| Request::new(vec![0; size])).to_vec();
         let answers = transport.call_all(requests).unwrap();

@@ -199,7 +199,9 @@ fn row(code: &str) -> (String, String) {
 /// The first cells of the rows of both tables.
 fn first_cells() -> Vec<&'static str> {
     let is_row = |line: &&str| line.starts_with("| ") && !line.ends_with(" cause |");
-    let cells = TABLE.lines().filter(is_row).map(|line| line.split('|').nth(1).unwrap().trim());
+    // What follows is about nodes, not about the kernel.
+    let of_kernel = TABLE.lines().take_while(|line| *line != "## State sync and snapshots");
+    let cells = of_kernel.filter(is_row).map(|line| line.split('|').nth(1).unwrap().trim());
     cells.filter(|cell| *cell != "rejected by").collect()
 }
 

@@ -224,32 +224,38 @@ fn readers_on_other_threads_see_whole_states_only() {
 
     let store = Store::in_memory().unwrap();
     common::commit_entries(&store, &[(b"a", &1u64.to_be_bytes()), (b"z", &1u64.to_be_bytes())]);
-    let done = AtomicBool::new(false);
+    let (done, begun) = (AtomicBool::new(false), std::sync::Barrier::new(4));
     std::thread::scope(|scope| {
         let readers: Vec<_> = (0..3)
             .map(|_| {
                 scope.spawn(|| {
+                    begun.wait();
                     let mut seen = 0;
-                    while !done.load(Ordering::Relaxed) {
+                    loop {
+                        let is_last = done.load(Ordering::Acquire);
                         let state = store.reader();
                         let height = state.height().to_be_bytes().to_vec();
                         assert_eq!(state.get(b"a").unwrap(), Some(height.clone()));
                         assert_eq!(state.get(b"z").unwrap(), Some(height));
-                        seen = seen.max(state.height());
+                        assert!(state.height() >= seen);
+                        seen = state.height();
+                        if is_last {
+                            return seen;
+                        }
                     }
-                    seen
                 })
             })
             .collect();
+        begun.wait();
         for height in 2..300u64 {
             let mut block = store.begin_block();
             block.set(b"a", height.to_be_bytes().to_vec());
             block.set(b"z", height.to_be_bytes().to_vec());
             store.commit(store.prepare(block).unwrap(), height).unwrap();
         }
-        done.store(true, Ordering::Relaxed);
+        done.store(true, Ordering::Release);
         for reader in readers {
-            assert!(reader.join().unwrap() >= 1);
+            assert_eq!(reader.join().unwrap(), 299);
         }
     });
 }

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use capstan_tests::{Device, LoneVat};
 
-/// An eighth of what a crank may spend, and less than what the largest message pays in advance.
-const LIMIT: u64 = 25_000_000;
-/// A quarter, for what only governors can call: a configuration of a subcluster is read and written again.
+/// Less than a sixth of what a crank may spend, and less than what the largest message pays in advance.
+const LIMIT: u64 = 30_000_000;
+/// Twice as much, for what only governors can call: a configuration of a subcluster is read and written again.
 const GOVERNED_LIMIT: u64 = 2 * LIMIT;
 /// Objects that only governors can look up.
 const GOVERNED: [&str; 2] = ["systemSubclusters.", "revoker."];
