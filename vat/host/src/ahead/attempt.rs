@@ -60,7 +60,7 @@ pub(crate) struct Done {
 #[derive(Debug)]
 pub(crate) enum Rest {
     /// It is handed over.
-    Here(Running),
+    Here(Box<Running>),
     /// It goes on with the next attempt. Its memory has so many bytes before that.
     Next(u64),
 }

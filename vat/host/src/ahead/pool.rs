@@ -147,7 +147,7 @@ fn run(attempt: &Attempt, job: Job) {
     }
     // The answers go first: whoever gets the end may want to be the only one who reads the vat's store.
     drop(answers);
-    let done = |ran| Box::new(Done { ran, worker: Rest::Here(running) });
+    let done = |ran| Box::new(Done { ran, worker: Rest::Here(Box::new(running)) });
     attempt.end(calls, ran.map(done));
 }
 

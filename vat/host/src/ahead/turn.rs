@@ -176,7 +176,7 @@ impl Runs {
     /// Returns the worker, or notes the attempt that it goes on with.
     fn after(&mut self, vat: VatId, attempt: &Attempt, worker: Rest) -> Option<Running> {
         match (worker, &attempt.next) {
-            (Rest::Here(running), _) => Some(running),
+            (Rest::Here(running), _) => Some(*running),
             (Rest::Next(bytes), next) => {
                 self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
                 self.usage.ahead_snapshots.fetch_add(1, Ordering::Relaxed);
