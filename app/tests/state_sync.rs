@@ -14,7 +14,9 @@ use std::{
 
 use capstan_app::{App, AppOptions, FatalHandler, SyncOptions, proto, sync::Restorer};
 use capstan_kernel_ports::{Hash, host::VatHost as _};
-use capstan_store::{FILE, JOURNAL_FILE, Options, SnapshotHead, Store, chunk_hash};
+use capstan_store::{
+    FILE, JOURNAL_FILE, Options, SNAPSHOT_FORMAT, SnapshotHead, Store, chunk_hash,
+};
 use capstan_vat_host::WasmHost;
 use common::{Chain, Client, alice, any, capdata};
 use engine::{genesis, host};
@@ -189,7 +191,11 @@ fn a_node_begins_with_a_snapshot_and_goes_on_as_the_others() {
         chain.app.load_snapshot_chunk(request).chunk.is_empty()
     };
     let height = offered.height;
-    assert!(absent(height + 1, 1, 0) && absent(height, 2, 0) && absent(height, 1, offered.chunks));
+    assert!(
+        absent(height + 1, SNAPSHOT_FORMAT, 0)
+            && absent(height, SNAPSHOT_FORMAT + 1, 0)
+            && absent(height, SNAPSHOT_FORMAT, offered.chunks)
+    );
 
     let app = open(&two);
     assert_eq!(result(&apply(&app, 0, &all[0], "early")), Applied::Abort, "nothing was offered");
@@ -381,7 +387,7 @@ fn what_a_node_cannot_use_is_refused_when_it_is_offered() {
         change(&mut other);
         offer(&app, &other, &app_hash)
     };
-    assert_eq!(with(&|other| other.format = 2), Offer::RejectFormat);
+    assert_eq!(with(&|other| other.format = SNAPSHOT_FORMAT + 1), Offer::RejectFormat);
     assert_eq!(with(&|other| other.hash = vec![1].into()), Offer::Reject);
     assert_eq!(with(&|other| other.chunks = 1), Offer::Reject);
     assert_eq!(with(&|other| other.metadata = b"{".to_vec().into()), Offer::Reject);
@@ -433,7 +439,8 @@ fn what_an_interrupted_writing_left_is_removed_and_damaged_snapshots_are_not_off
     // A file that is too long for a chunk is not read into memory.
     fs::write(path.join("0"), []).unwrap();
     fs::File::options().write(true).open(path.join("1")).unwrap().set_len(1 << 40).unwrap();
-    let request = RequestLoadSnapshotChunk { height: offered.height, format: 1, chunk: 1 };
+    let request =
+        RequestLoadSnapshotChunk { height: offered.height, format: SNAPSHOT_FORMAT, chunk: 1 };
     assert!(app.load_snapshot_chunk(request).chunk.is_empty());
 }
 

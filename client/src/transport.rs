@@ -50,14 +50,8 @@ struct Call<'a, P> {
 struct Envelope<T> {
     #[serde(default)]
     id: Value,
-    // A derived default would ask for one of `T`.
-    #[serde(default = "none")]
     result: Option<T>,
     error: Option<RpcFault>,
-}
-
-fn none<T>() -> Option<T> {
-    None
 }
 
 #[derive(Deserialize)]
@@ -132,7 +126,7 @@ impl Transport {
         method: &str,
         calls: &[String],
     ) -> Result<Vec<Result<R::Output, ClientError>>, ClientError> {
-        // CometBFT answers a batch of one as if it were none.
+        // CometBFT answers a batch of one call with an object instead of a list.
         if let [call] = calls {
             let answer = self.post(method, call)?;
             let envelope = self.read::<Envelope<R::Response>>(method, &answer)?;

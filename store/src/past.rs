@@ -10,8 +10,10 @@ use crate::StateView;
 /// The states that were committed last, each unaffected by later commits. Clones share them.
 ///
 /// They are in memory only. An opening makes those again that are not before the last checkpoint, from the journal, but
-/// without their trees: their entries and proofs can be read, and they cannot be exported. Their number is bounded, and so is the weight of the changes between them. Otherwise the database would keep the pages of
-/// too many checkpoints for them.
+/// without their trees: their entries and proofs can be read, and they cannot be exported.
+///
+/// Their number is bounded, and so is the weight of the changes between them. Otherwise the database would keep the pages
+/// of too many checkpoints for them.
 #[derive(Clone, Debug, Default)]
 pub struct Past(Arc<RwLock<States>>);
 

@@ -349,7 +349,7 @@ fn a_lying_head_is_refused() {
         (bytes[..10].to_vec(), "does not begin"),
         (bytes[..bytes.len() - 1].to_vec(), "malformed"),
         ([&bytes[..], &[0]].concat(), "malformed"),
-        (SnapshotHead { format: 2, ..head.clone() }.encode(), "format 2"),
+        (SnapshotHead { format: 1, ..head.clone() }.encode(), "format 1"),
         (SnapshotHead { bytes: head.bytes + 5000, ..head.clone() }.encode(), "number of chunks"),
         (SnapshotHead { chunk_bytes: 3, ..head.clone() }.encode(), "too short"),
         (SnapshotHead { chunk_bytes: u32::MAX, ..head.clone() }.encode(), "too long"),

@@ -260,6 +260,12 @@ impl Metrics {
         self.0.vat_seconds.inc_by(took.as_secs_f64());
     }
 
+    /// Returns the seconds that [`Metrics::vat_ran`] has noted.
+    #[cfg(test)]
+    pub(crate) fn vat_seconds(&self) -> f64 {
+        self.0.vat_seconds.get()
+    }
+
     /// Notes how many vats are in memory, and the bytes of their memories.
     pub(crate) fn online(&self, vats: usize, bytes: u64) {
         self.0.vats_online.set(number(vats as u64));

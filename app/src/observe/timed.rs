@@ -180,3 +180,39 @@ impl<H: VatHost> HostLayer for TimedHost<H> {
         restored
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers after a while.
+    struct Slow(Duration);
+
+    impl Answers for Slow {
+        fn answer(&mut self, _: &Syscall) -> Option<SyscallResult> {
+            let began = Instant::now();
+            while began.elapsed() < self.0 {}
+            None
+        }
+    }
+
+    #[test]
+    fn a_run_ahead_counts_while_it_computes_and_not_while_it_is_answered_or_waits() {
+        let metrics = Metrics::new(vec![], vec![]);
+        let while_answered = Duration::from_millis(50);
+        let answers = Box::new(Slow(while_answered));
+        let mut timed = TimedAnswers { answers, metrics: metrics.clone(), since: None };
+        let began = Instant::now();
+        timed.computes(true);
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_millis(2) {}
+        assert_eq!(timed.answer(&Syscall::VatstoreGet { key: "k".into() }), None);
+        timed.computes(false);
+        let (counted, whole) = (metrics.vat_seconds(), began.elapsed());
+        assert!(counted >= 0.002, "{counted}");
+        assert!(counted <= (whole - while_answered).as_secs_f64(), "{counted} of {whole:?}");
+        // Waiting counts nothing, however long it takes.
+        timed.computes(false);
+        assert_eq!(metrics.vat_seconds().to_bits(), counted.to_bits());
+    }
+}

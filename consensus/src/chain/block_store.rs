@@ -23,7 +23,9 @@ use std::path::{Path, PathBuf};
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use prost::{DecodeError, Message};
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+};
 use tendermint_proto::v0_38::abci::{ExecTxResult, ResponseFinalizeBlock};
 use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, ConsensusParams};
 
@@ -210,42 +212,20 @@ impl BlockStore {
         new_params: Option<&ConsensusParams>,
     ) -> Result<(), BlockStoreError> {
         let height = block.header.as_ref().map_or(0, |header| header.height);
+        let encoded = results.encode_to_vec();
         let write = self.database.begin_write()?;
-        let mut bytes = 0;
+        let mut bytes = encoded.len() + index_txs(&write, block, results)?;
+        let keys = block_index::keys(height, &results.events);
+        bytes += entry_bytes(&keys);
         {
-            let mut stored = write.open_table(RESULTS)?;
-            let mut txs = write.open_table(TXS)?;
-            let mut events = write.open_table(TX_EVENTS)?;
-            let data = block.data.iter().flat_map(|data| &data.txs);
-            let mut indexed = Vec::new();
-            for (index, (tx, result)) in (0_u32..).zip(data.zip(&results.tx_results)) {
-                let hash = sha256(tx);
-                let keys = tx_index::keys((height, index), &result.events);
-                bytes += tx_bytes(&keys);
-                let known = txs.get(hash.as_slice())?.map(|position| position.value());
-                // As in CometBFT, a failed repetition does not hide a success.
-                if result.code != 0 && succeeded(&stored, known)? {
-                    continue;
-                }
-                txs.insert(hash.as_slice(), (height, index))?;
-                indexed.extend(keys);
-            }
-            // Entries of one attribute lie together, in pages that are then written to once.
-            indexed.sort_unstable();
-            for key in &indexed {
-                events.insert(key.as_slice(), ())?;
-            }
             let mut events = write.open_table(BLOCK_EVENTS)?;
-            let keys = block_index::keys(height, &results.events);
             for key in &keys {
                 events.insert(key.as_slice(), ())?;
             }
-            let encoded = results.encode_to_vec();
-            bytes += entry_bytes(&keys) + encoded.len();
-            stored.insert(height, encoded.as_slice())?;
-            if let Some(params) = new_params {
-                write.open_table(PARAMS)?.insert(height + 1, params.encode_to_vec().as_slice())?;
-            }
+        }
+        write.open_table(RESULTS)?.insert(height, encoded.as_slice())?;
+        if let Some(params) = new_params {
+            write.open_table(PARAMS)?.insert(height + 1, params.encode_to_vec().as_slice())?;
         }
         let total = self.history.add(&write, height, bytes as u64)?;
         write.commit()?;
@@ -402,6 +382,38 @@ impl BlockStore {
         write.open_table(META)?.insert(name, value)?;
         Ok(write.commit()?)
     }
+}
+
+/// Indexes the transactions of a block, by hash and by event. Returns the bytes of their entries.
+fn index_txs(
+    write: &WriteTransaction,
+    block: &Block,
+    results: &ResponseFinalizeBlock,
+) -> Result<usize, BlockStoreError> {
+    let height = block.header.as_ref().map_or(0, |header| header.height);
+    let stored = write.open_table(RESULTS)?;
+    let mut txs = write.open_table(TXS)?;
+    let data = block.data.iter().flat_map(|data| &data.txs);
+    let (mut bytes, mut indexed) = (0, Vec::new());
+    for (index, (tx, result)) in (0_u32..).zip(data.zip(&results.tx_results)) {
+        let hash = sha256(tx);
+        let keys = tx_index::keys((height, index), &result.events);
+        bytes += tx_bytes(&keys);
+        let known = txs.get(hash.as_slice())?.map(|position| position.value());
+        // As in CometBFT, a failed repetition does not hide a success.
+        if result.code != 0 && succeeded(&stored, known)? {
+            continue;
+        }
+        txs.insert(hash.as_slice(), (height, index))?;
+        indexed.extend(keys);
+    }
+    // In order, so that the entries of one attribute share pages and each page is written to once.
+    indexed.sort_unstable();
+    let mut events = write.open_table(TX_EVENTS)?;
+    for key in &indexed {
+        events.insert(key.as_slice(), ())?;
+    }
+    Ok(bytes)
 }
 
 /// Returns whether the transaction at `position` exists and succeeded.

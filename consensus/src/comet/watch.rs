@@ -143,7 +143,9 @@ impl Lines {
         };
         let lines: Vec<u8> = self.partial.drain(..=end).collect();
         let text = String::from_utf8_lossy(&lines);
-        if text.contains(WRONG_HASH) && !self.warned {
+        if !self.warned
+            && text.lines().any(|line| line.starts_with("E[") && line.contains(WRONG_HASH))
+        {
             self.warned = true;
             tracing::error!(
                 "CometBFT refuses a block that was built on another app hash than this node's: either its proposer's or this \
@@ -203,6 +205,9 @@ mod tests {
         ] {
             assert_eq!(failure(said), None, "{said}");
         }
+        let mut lines = Lines::default();
+        lines.take(b"I[x] Inbound Peer rejected err=\"Got wrong Block.Header.AppHash\"\n");
+        assert!(!lines.warned);
     }
 
     #[test]

@@ -147,7 +147,8 @@ impl RunsAhead {
         *debt = debt.saturating_add(price.saturating_mul(LOST_SHARE));
     }
 
-    /// Notes what the run may have taken that [`RunsAhead::lose`] noted, while the kernel waited for it.
+    /// Notes that the kernel may have waited for the lost run until it had spent as much as the delivery did, `spent`. It
+    /// comes after [`RunsAhead::lose`], and before the delivery itself counts.
     pub(crate) fn ran_in_vain(&mut self, vat: VatId, spent: Computrons) {
         if let Some(debt) = self.debts.get_mut(&vat) {
             *debt = debt.saturating_add(spent.0.saturating_mul(LOST_SHARE));
@@ -447,6 +448,18 @@ mod tests {
         (0..2 * MAX_DEBTORS as u64).for_each(|vat| ahead.lose(VatId(vat), 0));
         assert!(ahead.debts.len() <= MAX_DEBTORS);
         assert!(!ahead.is_worth_it(VatId(100_000)), "nothing is run ahead after so many losses");
+    }
+
+    #[test]
+    fn a_lost_run_that_the_kernel_waited_for_is_not_made_good_by_its_own_delivery() {
+        let mut ahead = RunsAhead::default();
+        let long = Computrons(100_000_000);
+        ahead.lose(VAT, 0);
+        ahead.ran_in_vain(VAT, long);
+        (0..LOST_SHARE).for_each(|_| ahead.delivered(VAT, long, &[]));
+        assert!(!ahead.is_worth_it(VAT));
+        ahead.delivered(VAT, Computrons(RESTORE * LOST_SHARE), &[]);
+        assert!(ahead.is_worth_it(VAT));
     }
 
     /// Notes what reaches the kernel.

@@ -216,3 +216,36 @@ fn after_a_failure_nothing_is_written() {
     assert!(matches!(journal.commit(&entry(vec![1]), &meta(1), true), Err(Error::DatabaseIo(_))));
     assert!(matches!(journal.commit(&entry(vec![2]), &meta(2), true), Err(Error::DatabaseIo(_))));
 }
+
+#[test]
+fn an_opening_writes_the_last_frame_again_before_others_rely_on_it() {
+    // After a sync that failed, the system takes the frame for written, which the disk does not have.
+    let disk = capstan_test_disk::Disk::default();
+    let path = Path::new("journal");
+    let mut journal = Journal::create(Box::new(disk.clone()), path, &Meta::default()).unwrap();
+    journal.commit(&entry(vec![1; 9_000]), &meta(1), true).unwrap();
+    drop(journal);
+    let mut journal = Journal::open(Box::new(disk.clone()), path).unwrap();
+    // A write and a sync: the first alone is not enough.
+    for allowed in 0..2 {
+        disk.fail_after(allowed);
+        let mut journal = Journal::open(Box::new(disk.clone()), path).unwrap();
+        assert!(matches!(journal.sync(), Err(Error::DatabaseIo(_))), "{allowed}");
+    }
+    disk.fail_after(2);
+    journal.sync().unwrap();
+}
+
+#[test]
+fn a_torn_head_is_erased_even_if_the_file_is_too_short_for_its_frame() {
+    let (_, after) = before_and_after(900_000);
+    // The head of the last frame is on the disk, and the file's new length is not.
+    let file = Memory::of(&after[..64 * BLOCK_BYTES]);
+    let begins = |file: &Memory, block: usize| file.bytes()[block * BLOCK_BYTES] == 1;
+    let heads: Vec<usize> = (1..64).filter(|block| begins(&file, *block)).collect();
+    let journal = file.open().unwrap();
+    assert_eq!(*journal.last(), meta(3));
+    let last = *heads.last().unwrap();
+    assert!(!begins(&file, last), "the torn head is left at {last}");
+    assert!(heads[..heads.len() - 1].iter().all(|block| begins(&file, *block)));
+}

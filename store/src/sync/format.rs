@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::{Error, proven::app_hash::app_hash};
 
 /// Version of the format that this program writes and restores.
-pub const SNAPSHOT_FORMAT: u32 = 1;
+pub const SNAPSHOT_FORMAT: u32 = 2;
 
 /// Length of every chunk but the first and the last, in bytes. Nodes of one chain must use the same.
 pub const CHUNK_BYTES: u32 = 4 << 20;

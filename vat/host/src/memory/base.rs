@@ -10,10 +10,21 @@ use crate::{
     memory::own_pages,
 };
 
-/// Pages that a start copies before its worker writes to them, at most. The price of a start covers as many. Vats that write to
-/// more wait for each of the others.
+/// Pages that a start copies before its worker writes to them, at most. The price of a start covers as many. Further pages are
+/// copied when the worker writes to them.
 #[cfg(target_os = "linux")]
 const MAX_POPULATED: usize = 512;
+
+/// Returns the first `most` pages of these ranges.
+#[cfg(target_os = "linux")]
+fn first_pages(ranges: &[Range<usize>], most: usize) -> impl Iterator<Item = Range<usize>> {
+    let cut = |left: &mut usize, pages: &Range<usize>| {
+        let pages = pages.start..pages.end.min(pages.start + *left);
+        *left -= pages.len();
+        (!pages.is_empty()).then_some(pages)
+    };
+    ranges.iter().scan(most, cut)
+}
 
 /// Linear memory that does not change any more.
 #[derive(Debug)]
@@ -86,12 +97,10 @@ impl BaseMemory {
             Bytes::Sealed(image) => {
                 // SAFETY: the caller's promise is what `map_private` asks for.
                 unsafe { image.map_private(start) }?;
-                let mut left = MAX_POPULATED;
-                for pages in self.written.get().into_iter().flatten() {
-                    let pages = &(pages.start..pages.end.min(pages.start + left));
-                    left -= pages.len();
+                let written = self.written.get().map_or(&[][..], Vec::as_slice);
+                for pages in first_pages(written, MAX_POPULATED) {
                     // SAFETY: a noted page is one of this image, so it lies in the view that was just mapped.
-                    unsafe { cow::populate(start, pages) };
+                    unsafe { cow::populate(start, &pages) };
                 }
             }
             Bytes::Copied(bytes) => {
@@ -245,5 +254,17 @@ mod tests {
         // SAFETY: `memory` is a mapping of its own with the image's length, and nothing else refers to it.
         let done = unsafe { base.remap(start, None) };
         assert!(matches!(done, Err(ShareError::Lost(_))), "{done:?}");
+    }
+
+    #[test]
+    fn a_start_copies_no_more_pages_than_its_price_covers() {
+        let first = |ranges: &[Range<usize>], most| first_pages(ranges, most).collect::<Vec<_>>();
+        assert_eq!(first(&[1..3, 5..9], 10), [1..3, 5..9]);
+        assert_eq!(first(&[1..3, 5..9, 20..30], 4), [1..3, 5..7]);
+        assert_eq!(first(&[1..3, 5..9], 2), [1..3]);
+        // What comes after the last page costs no call.
+        let scattered: Vec<_> = (0..2_000).map(|at| 2 * at..2 * at + 1).collect();
+        assert_eq!(first(&scattered, MAX_POPULATED).len(), MAX_POPULATED);
+        assert!(first(&[], 4).is_empty());
     }
 }
