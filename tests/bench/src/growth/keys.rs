@@ -37,8 +37,8 @@ pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
         let mut costs = vec![
             ("commit of a block, a changed key", commit),
             ("the same with its checkpoint", whole),
-            ("commit, the caches a hundredth", small),
-            ("the same with its checkpoint, the caches a hundredth", small_whole),
+            ("commit, small caches (a hundredth)", small),
+            ("and its checkpoint, small caches", small_whole),
         ];
         costs.push(("the same in a plain table of redb", peer(folder.path(), made)?));
         let store = Store::open(&path, Options::default())?;

@@ -124,7 +124,7 @@ fn curve(svg: &mut String, axis: &Axis, cost: usize, (across, up): (&Scale, &Sca
         let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>");
     }
     let y = PANEL_HEIGHT + LEGEND_LINE * cost as f64 + 4.0;
-    let faster = if axis.exceeds(cost) { ", faster than the logarithm" } else { "" };
+    let faster = if axis.exceeds(cost) { ", above log n" } else { "" };
     let by = axis.growth(cost);
     let by = by.map_or_else(String::new, |by| format!(" ({by:.2}× a decade{faster})"));
     let name = axis.points.first().map_or("", |point| point.costs[cost].0);
