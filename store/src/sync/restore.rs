@@ -18,11 +18,15 @@ use crate::{
     proven::check::check_alone,
     sync::{
         building::Building,
-        format::{SnapshotHead, chunk_hash},
+        format::{CHUNK_BYTES, SnapshotHead, chunk_hash},
         progress::{self, Progress},
         write::artifact_error,
     },
 };
+
+/// Bound of the database's page cache during a restoration, in bytes: a few chunks. Chunks come in the order of keys, so
+/// more would not make them faster.
+const CACHE_BYTES: usize = 4 * CHUNK_BYTES as usize;
 
 /// A state that is being restored, in files next to those of a store.
 ///
@@ -99,13 +103,14 @@ impl Restore {
     ) -> Result<Self, Error> {
         let place = Place::of(directory.as_ref());
         fs::create_dir_all(&place.directory).map_err(|error| io_error(&place.directory, error))?;
-        if let Some(files) = place.open(&options)
+        let modest = modest(&options);
+        if let Some(files) = place.open(&modest)
             && let Some(progress) = resumed(&files, &head, sink)?
         {
             let head = Arc::new(head);
             return Ok(Self { files, place: Some(place), options, head, progress });
         }
-        let files = Files::replace(&place.state, &place.journal, &options)?;
+        let files = Files::replace(&place.state, &place.journal, &modest)?;
         Self::fresh(files, Some(place), options, head)
     }
 
@@ -122,7 +127,7 @@ impl Restore {
         head: SnapshotHead,
         sink: &mut dyn ArtifactSink,
     ) -> Result<Self, Error> {
-        let files = Files::for_restoration(state, journal, &options)?;
+        let files = Files::for_restoration(state, journal, &modest(&options))?;
         match resumed(&files, &head, sink)? {
             Some(progress) => {
                 Ok(Self { files, place: None, options, head: Arc::new(head), progress })
@@ -267,6 +272,11 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// Returns the options of the files until the state takes its place.
+fn modest(options: &Options) -> Options {
+    Options { cache_bytes: options.cache_bytes.min(CACHE_BYTES), ..options.clone() }
 }
 
 /// Returns how far an interrupted restoration of the same snapshot has come, and brings the sink there.

@@ -106,6 +106,9 @@ fn main() -> Result<()> {
         ["parallel"] => return parallel::run(false),
         ["parallel", "--json"] => return parallel::run(true),
         ["parallel", "player", threads] => return parallel::player(threads),
+        ["sync", "restore", snapshots, height, vats] => {
+            return sync::restore(snapshots, height, vats);
+        }
         ["sync", ..] => return sync::run(&arguments[1..]),
         ["smallcaps"] => return smallcaps::run(false),
         ["smallcaps", "--json"] => return smallcaps::run(true),

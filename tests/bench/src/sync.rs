@@ -1,12 +1,15 @@
 //! `capstan-bench sync [--vats N] [--kib N] [--json]`: what snapshots of the state cost: writing one beside blocks, and
 //! restoring one until the first block of the new node.
 //!
+//! A process of its own restores it, as a new node does, so that its memory is its own too.
+//!
 //! Each vat keeps bytes of its own, so that hardly any pages of heaps are equal. The figures are wall times.
 
 use std::{
     collections::BTreeMap,
     fs,
     path::Path,
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -51,7 +54,8 @@ fn measure(vats: u64, kib: u64) -> Result<Figures> {
     blocks(&mut bench, vats, |done| done < BLOCKS / 5)?;
     let mut alone = blocks(&mut bench, vats, |done| done < BLOCKS)?;
     let dir = tempfile::tempdir()?;
-    let snapshots = Snapshots::new(dir.path().join("snapshots"));
+    let place = dir.path().join("snapshots");
+    let snapshots = Snapshots::new(&place);
     let (snapshot, wrote, beside) = write_beside_blocks(&mut bench, vats, &snapshots)?;
     // Before and after: what else the machine does may change meanwhile.
     alone.extend(blocks(&mut bench, vats, |done| done < BLOCKS)?);
@@ -71,8 +75,18 @@ fn measure(vats: u64, kib: u64) -> Result<Figures> {
         ("blocks beside the writing", beside.len() as f64),
     ]);
     drop(bench);
-    figures.extend(named(restore(&workshop, &snapshot, vats)?));
+    figures.extend(restore_elsewhere(&place, snapshot.head.height, vats)?);
     Ok(figures)
+}
+
+/// Restores a snapshot in a process of its own. Returns the figures that it prints.
+fn restore_elsewhere(snapshots: &Path, height: u64, vats: u64) -> Result<Figures> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["sync", "restore"]).arg(snapshots);
+    command.args([height.to_string(), vats.to_string()]);
+    let output = command.stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "the restoration failed");
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// Makes blocks of one message each, as long as `go_on` says, which gets their number. Returns their times.
@@ -113,8 +127,15 @@ fn write_beside_blocks(
     })
 }
 
-/// Restores the snapshot as a new node does, until its first block is committed.
-fn restore(
+/// Restores the snapshot of a height as a new node does, until its first block is committed. Prints the figures as JSON.
+pub(crate) fn restore(snapshots: &str, height: &str, vats: &str) -> Result<()> {
+    let snapshot = Snapshots::new(snapshots).open(height.parse()?)?;
+    let figures = measure_restoration(&Bench::workshop()?, &snapshot, vats.parse()?)?;
+    println!("{}", json!(figures));
+    Ok(())
+}
+
+fn measure_restoration(
     workshop: &Workshop,
     snapshot: &Snapshot,
     vats: u64,
@@ -133,7 +154,7 @@ fn restore(
     }
     let (taken, greatest) = (began.elapsed(), status_mb("VmHWM:")?);
     let restored = restorer.finish(&mut host)?;
-    let checked = began.elapsed();
+    let (checked, checked_greatest) = (began.elapsed(), status_mb("VmHWM:")?);
     let store = restored.settle()?;
     ensure!(store.app_hash() == app_hash, "another state was restored");
     let height = store.height();
@@ -149,7 +170,8 @@ fn restore(
         ("restoring: all chunks taken, s", taken.as_secs_f64()),
         ("restoring: everything checked, s", checked.as_secs_f64()),
         ("restoring: until the first answer of a vat, s", running.as_secs_f64()),
-        ("restoring: memory beyond before while chunks come, MB", greatest - before),
+        ("restoring: memory while chunks come, beyond before, MB", greatest - before),
+        ("restoring: memory until all is checked, beyond before, MB", checked_greatest - before),
     ])
 }
 

@@ -2,6 +2,7 @@
 ;;
 ;;   n(othing)  f(ibonacci): calls    l(oop): arithmetic    d(ivide): divisions and floating point
 ;;   w(alk): reads all over 16 MiB    c(opy): copies 4 MiB  s(tore): writes 100 keys  g(row): 100 new ones
+;;   h(oard): 2,000 new keys          m(ix): writes 100 keys at random among those that grew  v(iew): reads 100 of them
 (module
   (import "capstan" "syscall" (func $host_syscall (param i32 i32) (result i32)))
   (import "capstan" "take_result" (func $take_result (param i32)))
@@ -65,23 +66,47 @@
       (br_if $next (local.get $left))))
   ;; Syscall::VatstoreSet of a key of 12 bytes and a value of 32.
   (data (i32.const 0x200) "\07\0c\00\00\00key.00000000\20\00\00\00abcdefghijklmnopqrstuvwxyz012345")
+  ;; Syscall::VatstoreGet of a key of 12 bytes.
+  (data (i32.const 0x300) "\06\0c\00\00\00key.00000000")
   (global $grown (mut i32) (i32.const 0))
-  (func $grow
-    (local $left i32) (local $rest i32) (local $at i32)
-    (local.set $left (i32.const 100))
+  (global $random (mut i32) (i32.const 12345))
+  ;; Writes a number as the digits of a key that ends at $at.
+  (func $digits (param $number i32) (param $at i32)
+    (local $left i32)
+    (local.set $left (i32.const 8))
+    (loop $digit
+      (i32.store8 (local.get $at) (i32.add (i32.const 48) (i32.rem_u (local.get $number) (i32.const 10))))
+      (local.set $number (i32.div_u (local.get $number) (i32.const 10)))
+      (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+      (br_if $digit (local.tee $left (i32.sub (local.get $left) (i32.const 1))))))
+  (func $grow (param $left i32)
     (loop $next
       (global.set $grown (i32.add (global.get $grown) (i32.const 1)))
-      (local.set $rest (global.get $grown))
-      (local.set $at (i32.const 0x210))
-      (loop $digit
-        (i32.store8 (local.get $at) (i32.add (i32.const 48) (i32.rem_u (local.get $rest) (i32.const 10))))
-        (local.set $rest (i32.div_u (local.get $rest) (i32.const 10)))
-        (local.set $at (i32.sub (local.get $at) (i32.const 1)))
-        (br_if $digit (local.get $rest)))
+      (call $digits (global.get $grown) (i32.const 0x210))
       (drop (call $host_syscall (i32.const 0x200) (i32.const 53)))
       (call $take_result (i32.const 0x800))
-      (local.set $left (i32.sub (local.get $left) (i32.const 1)))
-      (br_if $next (local.get $left))))
+      (br_if $next (local.tee $left (i32.sub (local.get $left) (i32.const 1))))))
+  (func $any (result i32)
+    (global.set $random (i32.add (i32.mul (global.get $random) (i32.const 1664525)) (i32.const 1013904223)))
+    (i32.add (i32.const 1) (i32.rem_u (i32.shr_u (global.get $random) (i32.const 8)) (global.get $grown))))
+  (func $mix
+    (local $left i32)
+    (local.set $left (i32.const 100))
+    (loop $next
+      (call $digits (call $any) (i32.const 0x210))
+      ;; Eight letters of the value, which differ each time.
+      (call $digits (global.get $random) (i32.const 0x21c))
+      (drop (call $host_syscall (i32.const 0x200) (i32.const 53)))
+      (call $take_result (i32.const 0x800))
+      (br_if $next (local.tee $left (i32.sub (local.get $left) (i32.const 1))))))
+  (func $view
+    (local $left i32)
+    (local.set $left (i32.const 100))
+    (loop $next
+      (call $digits (call $any) (i32.const 0x310))
+      (drop (call $host_syscall (i32.const 0x300) (i32.const 17)))
+      (call $take_result (i32.const 0x800))
+      (br_if $next (local.tee $left (i32.sub (local.get $left) (i32.const 1))))))
   (func $message (param $at i32)
     (local $method i32)
     ;; The target's length and text, then that of the body, which begins with #[" and the method.
@@ -93,7 +118,10 @@
     (if (i32.eq (local.get $method) (i32.const 119)) (then (call $walk)))
     (if (i32.eq (local.get $method) (i32.const 99)) (then (call $copy)))
     (if (i32.eq (local.get $method) (i32.const 115)) (then (call $store)))
-    (if (i32.eq (local.get $method) (i32.const 103)) (then (call $grow))))
+    (if (i32.eq (local.get $method) (i32.const 103)) (then (call $grow (i32.const 100))))
+    (if (i32.eq (local.get $method) (i32.const 104)) (then (call $grow (i32.const 2000))))
+    (if (i32.eq (local.get $method) (i32.const 109)) (then (call $mix)))
+    (if (i32.eq (local.get $method) (i32.const 118)) (then (call $view))))
   (func (export "capstan_abi") (result i32) (i32.const 1))
   (func (export "capstan_alloc") (param i32) (result i32) (i32.const 0x10000))
   (func (export "capstan_deliver") (param $at i32) (param $length i32)

@@ -20,6 +20,8 @@ struct Kind {
     method: &'static str,
     count: u64,
     is_hostile: bool,
+    /// Keys that the vat of wasm writes before.
+    keys: u64,
 }
 
 /// The work of ordinary programs.
@@ -49,6 +51,8 @@ const LONG_MS: f64 = 150.0;
 pub(super) struct Chain {
     bench: Bench,
     params: Params,
+    /// Keys that the vat of wasm has written for the rows that need many.
+    keys: u64,
 }
 
 impl Chain {
@@ -82,15 +86,25 @@ impl Chain {
         let params = Params::default();
         let config = config(&workshop, &params, patterns)?;
         let bench = Bench::start_with(&workshop, config, NodeOptions::default())?;
-        Ok(Self { bench, params })
+        Ok(Self { bench, params, keys: 0 })
     }
 
     fn measure(&mut self, kind: &Kind) -> Result<Row> {
-        self.work(kind, 2)?;
+        self.prepare(kind)?;
         let clock = Clock::start();
         let computrons = self.work(kind, kind.count)?;
         let cpu_ms = clock.read().0.as_secs_f64() * 1e3;
         Ok(Row::new(&kind.name, kind.is_hostile, cpu_ms, computrons))
+    }
+
+    /// Lets the vat have the keys that the work needs, and warms up.
+    fn prepare(&mut self, kind: &Kind) -> Result<()> {
+        if self.keys < kind.keys {
+            let hoard = Kind { method: "hoard", ..kind.clone() };
+            self.work(&hoard, kind.keys.saturating_sub(self.keys) / KEYS_OF_A_HOARD)?;
+            self.keys = kind.keys;
+        }
+        self.work(kind, 2).map(drop)
     }
 
     /// Sends `count` messages and runs blocks until they are done. Returns the computrons that the blocks counted.
@@ -122,8 +136,8 @@ pub(super) fn full_block(name: &str, patterns: &[Pattern]) -> Result<Option<Row>
     let kinds = kinds(patterns);
     let Some(kind) = kinds.iter().find(|kind| kind.name == name) else { return Ok(None) };
     let mut chain = Chain::start(patterns)?;
+    chain.prepare(kind)?;
     // What one message counts says how many fill a block.
-    chain.work(kind, 2)?;
     let each = chain.work(kind, 2)? / 2;
     let count = chain.params.block_computrons / each.max(1) + 1;
     for _ in 0..count {
@@ -143,6 +157,7 @@ fn kinds(patterns: &[Pattern]) -> Vec<Kind> {
         method,
         count,
         is_hostile: false,
+        keys: 0,
     });
     let scripts = HOSTILE_SCRIPTS.into_iter().map(|(name, method, count)| Kind {
         name: format!("hostile: JavaScript: {name}"),
@@ -150,6 +165,15 @@ fn kinds(patterns: &[Pattern]) -> Vec<Kind> {
         method,
         count,
         is_hostile: true,
+        keys: 0,
+    });
+    let large = LARGE_STATE.into_iter().map(|(name, method, count)| Kind {
+        name: format!("hostile: wasm: {name}"),
+        vat: "wasm".to_owned(),
+        method,
+        count,
+        is_hostile: true,
+        keys: LARGE_STATE_KEYS,
     });
     let calls = patterns.iter().map(|pattern| Kind {
         name: pattern.row_name(),
@@ -157,8 +181,9 @@ fn kinds(patterns: &[Pattern]) -> Vec<Kind> {
         method: "work",
         count: 5,
         is_hostile: true,
+        keys: 0,
     });
-    honest.chain(scripts).chain(calls).collect()
+    honest.chain(scripts).chain(calls).chain(large).collect()
 }
 
 /// What hostile JavaScript does, by methods of `vat-hostile.js`: the name, the method, and the number of messages.
@@ -176,6 +201,17 @@ const HOSTILE_SCRIPTS: [(&str, &str, u64); 12] = [
     ("short-lived objects", "litter", 1),
     ("texts that are joined and cut", "join", 1),
 ];
+
+/// What a vat with many keys does to them: the name, the method, and the number of messages. They are the last, since the
+/// state stays large.
+const LARGE_STATE: [(&str, &str, u64); 2] = [
+    ("reads all over a million keys", "view", 200),
+    ("writes all over a million keys", "mix", 200),
+];
+/// Keys of the large state.
+const LARGE_STATE_KEYS: u64 = 1_000_000;
+/// Keys that a message `hoard` writes.
+const KEYS_OF_A_HOARD: u64 = 2_000;
 
 /// The vats of every benchmark, those that work here, and a chain's default parameters.
 fn config(workshop: &Workshop, params: &Params, patterns: &[Pattern]) -> Result<KernelConfig> {
