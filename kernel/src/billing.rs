@@ -21,8 +21,8 @@ pub struct Billing {
     pub page: u64,
     /// Computrons that a vat's meter pays for each crank.
     pub crank: u64,
-    /// Computrons that a vat's meter pays for each entry of the state that a crank writes. One that it looks at costs an
-    /// eighth of that.
+    /// Computrons that a vat's meter pays for each entry of the state that a crank writes. The first look of
+    /// a block at one costs about half of that, and each further one a thirty-second.
     pub write: u64,
     /// Computrons that a vat's meter pays for each byte of these entries.
     pub write_byte: u64,
@@ -30,8 +30,11 @@ pub struct Billing {
     pub kept_byte: u64,
 }
 
-/// Number of entries that a crank looks at for the price of one that it writes.
-pub(crate) const READS_PER_WRITE: u64 = 8;
+/// Number of entries that a crank looks at for the price of one that it writes, if the block has looked at them before.
+pub(crate) const READS_PER_WRITE: u64 = 32;
+
+/// Number of such looks that the first look of a block at an entry counts besides: half of the price of a write.
+pub(crate) const COLD_READS: u64 = READS_PER_WRITE / 2;
 
 impl Billing {
     /// The bills of SwingSet, where a meter pays for `startVat`, messages and notifications that succeed.

@@ -44,7 +44,7 @@ impl RunPolicy for Most {
 
     fn crank_done(&mut self, outcome: &CrankOutcome, work: &KernelWork) -> bool {
         let KernelWork { entries, bytes, reads, computrons, .. } = *work;
-        let took = computrons + WRITE * entries + bytes + WRITE * reads / 8;
+        let took = computrons + WRITE * entries + bytes + WRITE * reads / 32;
         // What a cleanup may do is bounded by its own budget, which is unlimited here.
         if !matches!(outcome, CrankOutcome::Cleanup { .. }) {
             let mut most = self.0.borrow_mut();
@@ -109,6 +109,7 @@ fn hogs() -> Vec<(&'static str, Value)> {
         ("writes to its store", repeated(3_000, |n| json!(["set", format!("key {n}"), 100]))),
         ("writes of one key", repeated(60_000, |_| json!(["set", "key", 1]))),
         ("reads", repeated(60_000, |_| json!(["get", "key"]))),
+        ("reads of many keys", repeated(9_000, |n| json!(["get", format!("{n}")]))),
         ("a call with many slots", json!([["call", "d-70", "no", "#[]", names("o+", 9, 9_000)]])),
         ("exits", repeated(20, |n| json!(["exit", true, "#[]", names("o+", 9 + 500 * n, 500)]))),
     ]
@@ -153,6 +154,40 @@ fn without_prices_nothing_is_limited() {
         most(&mut stage, "user", &operations);
         assert_eq!(ending(&stage, user), None, "{name}");
     }
+}
+
+#[test]
+fn the_first_look_at_an_entry_costs_half_of_a_write_and_further_ones_hardly_anything() {
+    const COUNT: usize = 200;
+    let get = |n: usize| json!(["get", format!("key {:03}", n)]);
+    let after = |n: usize| json!(["next", format!("key {:03}", n)]);
+    let mut stage = stage(100_000_000, BILLING);
+    most(&mut stage, "user", &repeated(COUNT, |n| json!(["set", format!("key {n:03}"), 1])));
+    // Keys that are equally long, so that nothing but the looks differs.
+    let mut paid =
+        |operation: &dyn Fn(usize) -> Value| most(&mut stage, "user", &repeated(COUNT, operation));
+    let once = paid(&|_| get(7));
+    let first_looks = (COUNT as u64 - 1) * WRITE / 2;
+    assert_eq!(paid(&get), once + first_looks);
+    assert_eq!(paid(&|n| get(n % 20)), once + 19 * WRITE / 2);
+    // Every delivery is a block of its own here, so all are cold again.
+    assert_eq!(paid(&get), once + first_looks);
+    let once = paid(&|_| after(7));
+    assert_eq!(paid(&|n| after(n.min(COUNT - 2))), once + first_looks - WRITE / 2);
+    // What the delivery wrote is warm.
+    let write_and_read = |read: &dyn Fn(usize) -> usize| {
+        repeated(COUNT, |n| json!(["set", format!("key {:03}", n / 2 * 2), 1]))
+            .as_array()
+            .unwrap()
+            .iter()
+            .enumerate()
+            .flat_map(|(n, set)| [set.clone(), get(read(n / 2 * 2))])
+            .collect::<Value>()
+    };
+    let written = most(&mut stage, "user", &write_and_read(&|n| n));
+    let others = most(&mut stage, "user", &write_and_read(&|n| n + 1));
+    assert_eq!(others, written + COUNT as u64 / 2 * WRITE / 2);
+    stage.check();
 }
 
 #[test]

@@ -22,7 +22,8 @@ pub struct Params {
     /// Computrons that each byte of a transaction, and of the bundles that it announces or installs, uncompressed, counts
     /// towards the block.
     pub tx_byte_computrons: u64,
-    /// Computrons that each written entry of the state counts towards the block.
+    /// Computrons that each written entry of the state counts towards the block. The first look of a block at an entry
+    /// counts half of that, and each further one a thirty-second.
     pub write_computrons: u64,
     /// Computrons that each byte of these entries counts towards the block, crank by crank.
     pub write_byte_computrons: u64,
@@ -191,7 +192,7 @@ impl Default for Params {
             crank_overhead_computrons: 1_500,
             tx_computrons: 30_000,
             tx_byte_computrons: 5,
-            write_computrons: 800,
+            write_computrons: 3_200,
             write_byte_computrons: 1,
             deposit_byte_computrons: 5_000,
             snapshot_computrons: 150_000,

@@ -2,7 +2,7 @@
 //!
 //! It has no root hash, no proofs and no durability. Rolling back or merging its bottom level panics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -35,11 +35,13 @@ impl Level {
 pub struct MemoryState {
     levels: Vec<Level>,
     blobs: BTreeMap<Hash, Vec<u8>>,
+    /// Keys that are warm until only the bottom level is open: a block is what happens until then.
+    warm: BTreeSet<Vec<u8>>,
 }
 
 impl Default for MemoryState {
     fn default() -> Self {
-        Self { levels: vec![Level::default()], blobs: BTreeMap::new() }
+        Self { levels: vec![Level::default()], blobs: BTreeMap::new(), warm: BTreeSet::new() }
     }
 }
 
@@ -47,6 +49,13 @@ impl MemoryState {
     fn top(&mut self) -> &mut Level {
         let last = self.levels.len() - 1;
         &mut self.levels[last]
+    }
+
+    /// Forgets which keys are warm if only committed state is left.
+    fn cool(&mut self) {
+        if self.levels.len() == 1 {
+            self.warm.clear();
+        }
     }
 
     /// Merges all open levels into the bottom one.
@@ -121,6 +130,7 @@ impl Overlay for MemoryState {
     fn rollback(&mut self) {
         assert!(self.levels.len() > 1, "the bottom level cannot be rolled back");
         self.levels.pop();
+        self.cool();
     }
 
     fn merge(&mut self) -> u64 {
@@ -129,6 +139,7 @@ impl Overlay for MemoryState {
         self.top_writes(&mut |key, _| added += u64::from(!self.is_written_below(key)));
         let top = self.levels.pop().unwrap_or_default();
         let is_bottom = self.levels.len() == 1;
+        self.cool();
         for (key, value) in top.writes {
             match value {
                 // Nothing lies below the bottom level, so a deletion there hides nothing and need not be recorded.
@@ -143,6 +154,11 @@ impl Overlay for MemoryState {
         // The bottom level is committed state, which does not count.
         let below = self.levels.iter().skip(1).rev().skip(1);
         below.into_iter().any(|level| level.writes.contains_key(key))
+    }
+
+    fn warm_up(&mut self, key: &[u8]) -> bool {
+        let is_new = self.warm.insert(key.to_vec());
+        is_new && !self.levels.iter().skip(1).any(|level| level.writes.contains_key(key))
     }
 
     fn top_size(&self) -> LevelSize {

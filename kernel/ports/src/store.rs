@@ -133,6 +133,12 @@ pub trait Overlay: Read {
     /// The commit writes such a key anyway, so a further write adds nothing to its cost.
     fn is_written_below(&self, key: &[u8]) -> bool;
 
+    /// Makes `key` warm for the rest of the block, also if the top level is rolled back. Returns whether it was cold: the
+    /// block had neither warmed it up nor has it written.
+    ///
+    /// A cold key may lie anywhere in the committed state, so its first read is dear.
+    fn warm_up(&mut self, key: &[u8]) -> bool;
+
     /// Returns the size of the top level, in constant time.
     fn top_size(&self) -> LevelSize;
 

@@ -22,7 +22,8 @@ pub struct KernelWork {
     pub entries: u64,
     /// The bytes of the keys and values of all entries that the crank wrote.
     pub bytes: u64,
-    /// References that the crank looked up or counted, and entries that it read for syscalls.
+    /// References that the crank looked up or counted, and entries that it read for syscalls. One whose key was
+    /// [cold](capstan_kernel_ports::store::Overlay::warm_up) counts as seventeen.
     pub reads: u64,
     /// Computrons that the vat and its worker spent: deliveries, failed ones included, starts, and returns to
     /// memory. A delivery that failed by a fault counts all that it might have spent. What the kernel wrote for a delivery
@@ -113,7 +114,8 @@ pub struct BlockPolicy {
     pub vat_creation: u64,
     /// Charged for every crank.
     pub crank: u64,
-    /// Charged for every entry that the block writes. One that a crank looks at counts an eighth of that.
+    /// Charged for every entry that the block writes. The first look of a block at one counts about half of that, and each further
+    /// one a thirty-second.
     pub write: u64,
     /// Charged for each byte that a crank writes.
     pub write_byte: u64,

@@ -94,10 +94,14 @@ impl State<'_> {
         let known = self.clist_kref(endpoint, vref)?;
         let kref = match (known, usage) {
             (Some(_), Use::New) => return vat_fatal(format!("vref {vref} is already allocated")),
-            (Some(kref), _) => kref,
+            (Some(kref), _) => {
+                self.count_first_look(&keys::clist_reverse(endpoint, vref));
+                kref
+            }
             (None, Use::Collect) => return vat_fatal(format!("vref {vref} not in clist")),
             (None, _) => self.add_export(endpoint, vref, parts)?,
         };
+        self.count_first_look(&keys::clist(endpoint, kref));
         if usage != Use::Collect {
             self.mention(endpoint, kref, vref, parts)?;
         }
@@ -173,8 +177,13 @@ impl State<'_> {
     pub(crate) fn to_endpoint(&mut self, endpoint: Endpoint, kref: KRef) -> Result<VRef> {
         self.count_reads(1);
         let mut entry = match self.clist_entry(endpoint, kref)? {
-            Some(entry) if entry.reachable => return Ok(entry.vref),
-            Some(entry) => entry,
+            Some(entry) => {
+                self.count_first_look(&keys::clist(endpoint, kref));
+                if entry.reachable {
+                    return Ok(entry.vref);
+                }
+                entry
+            }
             None => self.add_import(endpoint, kref)?,
         };
         if is_export(&entry.vref) {

@@ -215,6 +215,7 @@ impl State<'_> {
     pub(crate) fn count_promise(&mut self, kref: KRef, change: i64) -> Result<()> {
         self.count_reads(1);
         let key = keys::promise(number_of(kref)?);
+        self.count_first_look(&key);
         let missing = || inconsistent(format!("{kref} does not exist"));
         let mut record = self.over.get(&key)?.ok_or_else(missing)?;
         let before = ref_count(&mut record)
@@ -237,6 +238,9 @@ impl State<'_> {
     pub(crate) fn count_object(&mut self, kref: KRef, reach: i64, recognize: i64) -> Result<()> {
         self.count_reads(1);
         let Some(mut object) = self.object(kref)? else { return Ok(()) };
+        if let KRef::Object(number) = kref {
+            self.count_first_look(&keys::object(number));
+        }
         let below = || inconsistent(format!("{kref} has fewer references than zero"));
         object.reachable = object.reachable.checked_add_signed(reach).ok_or_else(below)?;
         object.recognizable =

@@ -90,6 +90,10 @@ impl Overlay for Counting {
         self.memory.is_written_below(key)
     }
 
+    fn warm_up(&mut self, key: &[u8]) -> bool {
+        self.memory.warm_up(key)
+    }
+
     fn top_size(&self) -> LevelSize {
         self.memory.top_size()
     }

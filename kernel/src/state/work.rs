@@ -6,6 +6,7 @@
 use capstan_kernel_ports::Computrons;
 
 use crate::{
+    billing::COLD_READS,
     error::{Refusal, Translated},
     state::handle::State,
 };
@@ -14,6 +15,13 @@ impl State<'_> {
     /// Counts entries that were looked at, in a crank that is undone as well.
     pub(crate) fn count_reads(&mut self, entries: u64) {
         self.reads = self.reads.saturating_add(entries);
+    }
+
+    /// Counts what it takes beyond that to look at an entry whose key is cold, which may lie anywhere in the state.
+    pub(crate) fn count_first_look(&mut self, key: &[u8]) {
+        if self.over.warm_up(key) {
+            self.count_reads(COLD_READS);
+        }
     }
 
     /// Returns the computrons that are due for this crank so far: those that were spent, what the top level has written, and

@@ -323,14 +323,18 @@ impl VatSyscalls<'_, '_> {
     /// Reads a key. An empty value reads as absent, as in SwingSet.
     fn vatstore_get(&mut self, key: &JsString) -> Translated<SyscallResult> {
         self.state.stats.syscall_vatstore_get += 1;
-        let value = self.state.over.get(&self.vatstore_key(key)?)?;
+        let name = self.vatstore_key(key)?;
+        self.state.count_first_look(&name);
+        let value = self.state.over.get(&name)?;
         Ok(text_result(value.filter(|value| !value.is_empty()))?)
     }
 
     fn vatstore_next(&mut self, prior: &JsString) -> Translated<SyscallResult> {
         self.state.stats.syscall_vatstore_get_next_key += 1;
         let prefix = keys::vatstore(self.me(), "");
-        let next = self.state.over.next_after(&prefix, &self.vatstore_key(prior)?)?;
+        let prior = self.vatstore_key(prior)?;
+        self.state.count_first_look(&prior);
+        let next = self.state.over.next_after(&prefix, &prior)?;
         Ok(text_result(next.map(|(key, _)| key[prefix.len()..].to_vec()))?)
     }
 

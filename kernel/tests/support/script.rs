@@ -5,6 +5,7 @@
 //! * `["set", KEY, BYTES]`: sets a key of the vatstore to a value of that length
 //! * `["key", BYTES]`: sets a key of that length
 //! * `["get", KEY]`: reads a key
+//! * `["next", KEY]`: searches for the key after it
 //! * `["delete", KEY]`: deletes a key
 //! * `["send", TARGET, BODY, SLOTS]`: sends a message with these method and arguments
 //! * `["send", TARGET, BODY, SLOTS, RESULT]`: the same with a result promise, which it subscribes to
@@ -231,6 +232,7 @@ fn perform(operation: &Value, kernel: &mut Caller<'_>) -> Result<(), String> {
     let syscall = match text(0).as_str() {
         "set" => Syscall::VatstoreSet { key: text(1).into(), value: "v".repeat(number(2)).into() },
         "get" => Syscall::VatstoreGet { key: text(1).into() },
+        "next" => Syscall::VatstoreGetNextKey { prior: text(1).into() },
         "delete" => Syscall::VatstoreDelete { key: text(1).into() },
         "key" => Syscall::VatstoreSet { key: "k".repeat(number(1)).into(), value: "v".into() },
         "send" => {

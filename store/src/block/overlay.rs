@@ -16,6 +16,7 @@ use crate::{
         level::Level,
         merge::{Head, Merge},
         pin::Pin,
+        warm::WarmKeys,
     },
     proven::tree::Change,
     view::{
@@ -37,6 +38,8 @@ pub struct Block {
     gaps: RefCell<Gaps>,
     /// Prefixes without keys that were searched last.
     empty: RefCell<EmptyPrefixes>,
+    /// Keys that are warm.
+    warm: WarmKeys,
     /// Changes of the proven tree, and the height that they are made at.
     proven: Option<(u64, Vec<Change>)>,
 }
@@ -48,6 +51,7 @@ impl Block {
             committed: RefCell::new(Committed::new(state)),
             gaps: RefCell::default(),
             empty: RefCell::default(),
+            warm: WarmKeys::default(),
             proven: None,
         }
     }
@@ -193,6 +197,10 @@ impl Overlay for Block {
 
     fn is_written_below(&self, key: &[u8]) -> bool {
         self.levels.iter().rev().skip(1).any(|level| level.writes.contains_key(key))
+    }
+
+    fn warm_up(&mut self, key: &[u8]) -> bool {
+        self.warm.add(key) && !self.levels.iter().any(|level| level.writes.contains_key(key))
     }
 
     fn top_size(&self) -> LevelSize {
@@ -347,6 +355,24 @@ mod tests {
         all(&mut removed, None);
         filled.commit(filled.prepare(removed).unwrap(), 2).unwrap();
         vec![within, above, of_committed, filled.begin_block()]
+    }
+
+    #[test]
+    fn a_key_is_cold_once_in_a_block_unless_the_block_wrote_it() {
+        let store = Store::in_memory().unwrap();
+        let mut block = store.begin_block();
+        block.set(b"written", vec![1]);
+        block.push();
+        block.set(b"above", vec![1]);
+        assert!(!block.warm_up(b"written") && !block.warm_up(b"above"));
+        assert!(block.warm_up(b"read") && block.warm_up(b"absent"));
+        block.rollback();
+        for key in [&b"written"[..], b"above", b"read", b"absent"] {
+            assert!(!block.warm_up(key), "{key:?}");
+        }
+        store.commit(store.prepare(block).unwrap(), 1).unwrap();
+        let mut block = store.begin_block();
+        assert!(block.warm_up(b"written") && block.warm_up(b"read"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Work of vats on a kernel with its store: each kind fills blocks of a chain with default parameters, commits included.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use anyhow::Result;
 use capstan_app::block_policy;
@@ -20,8 +20,8 @@ struct Kind {
     method: &'static str,
     count: u64,
     is_hostile: bool,
-    /// Keys that the vat of wasm writes before.
-    keys: u64,
+    /// What the vat does before: the method, and the number of messages.
+    first: Option<(&'static str, u64)>,
 }
 
 /// The work of ordinary programs.
@@ -51,19 +51,29 @@ const LONG_MS: f64 = 150.0;
 pub(super) struct Chain {
     bench: Bench,
     params: Params,
-    /// Keys that the vat of wasm has written for the rows that need many.
-    keys: u64,
+    /// What was done for the rows that need a large state.
+    prepared: BTreeSet<&'static str>,
 }
 
 impl Chain {
     /// Measures all kinds whose names are `wanted`.
     pub(super) fn measure_all(wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Row>> {
         let patterns = calls::patterns()?;
-        let kinds: Vec<Kind> = kinds(&patterns).into_iter().filter(|k| wanted(&k.name)).collect();
+        let wanted_kinds = |is_large: bool| -> Vec<Kind> {
+            let of_state = |kind: &Kind| kind.first.is_some() == is_large;
+            kinds(&patterns).into_iter().filter(|k| of_state(k) && wanted(&k.name)).collect()
+        };
+        let mut rows = Self::measure_kinds(&wanted_kinds(false), &patterns)?;
+        // A chain of their own, since its state stays large.
+        rows.extend(Self::measure_kinds(&wanted_kinds(true), &patterns)?);
+        Ok(rows)
+    }
+
+    fn measure_kinds(kinds: &[Kind], patterns: &[Pattern]) -> Result<Vec<Row>> {
         if kinds.is_empty() {
             return Ok(vec![]);
         }
-        let mut chain = Self::start(&patterns)?;
+        let mut chain = Self::start(patterns)?;
         let mut rows: Vec<Row> = Vec::new();
         for round in 0..ROUNDS {
             for (i, kind) in kinds.iter().enumerate() {
@@ -86,7 +96,7 @@ impl Chain {
         let params = Params::default();
         let config = config(&workshop, &params, patterns)?;
         let bench = Bench::start_with(&workshop, config, NodeOptions::default())?;
-        Ok(Self { bench, params, keys: 0 })
+        Ok(Self { bench, params, prepared: BTreeSet::new() })
     }
 
     fn measure(&mut self, kind: &Kind) -> Result<Row> {
@@ -97,12 +107,12 @@ impl Chain {
         Ok(Row::new(&kind.name, kind.is_hostile, cpu_ms, computrons))
     }
 
-    /// Lets the vat have the keys that the work needs, and warms up.
+    /// Lets the state become as large as the work needs it, and warms up.
     fn prepare(&mut self, kind: &Kind) -> Result<()> {
-        if self.keys < kind.keys {
-            let hoard = Kind { method: "hoard", ..kind.clone() };
-            self.work(&hoard, kind.keys.saturating_sub(self.keys) / KEYS_OF_A_HOARD)?;
-            self.keys = kind.keys;
+        if let Some((method, count)) = kind.first
+            && self.prepared.insert(method)
+        {
+            self.work(&Kind { method, ..kind.clone() }, count)?;
         }
         self.work(kind, 2).map(drop)
     }
@@ -157,7 +167,7 @@ fn kinds(patterns: &[Pattern]) -> Vec<Kind> {
         method,
         count,
         is_hostile: false,
-        keys: 0,
+        first: None,
     });
     let scripts = HOSTILE_SCRIPTS.into_iter().map(|(name, method, count)| Kind {
         name: format!("hostile: JavaScript: {name}"),
@@ -165,15 +175,15 @@ fn kinds(patterns: &[Pattern]) -> Vec<Kind> {
         method,
         count,
         is_hostile: true,
-        keys: 0,
+        first: None,
     });
-    let large = LARGE_STATE.into_iter().map(|(name, method, count)| Kind {
+    let large = LARGE_STATE.into_iter().map(|(name, method, count, first)| Kind {
         name: format!("hostile: wasm: {name}"),
         vat: "wasm".to_owned(),
         method,
         count,
         is_hostile: true,
-        keys: LARGE_STATE_KEYS,
+        first: Some(first),
     });
     let calls = patterns.iter().map(|pattern| Kind {
         name: pattern.row_name(),
@@ -181,7 +191,7 @@ fn kinds(patterns: &[Pattern]) -> Vec<Kind> {
         method: "work",
         count: 5,
         is_hostile: true,
-        keys: 0,
+        first: None,
     });
     honest.chain(scripts).chain(calls).chain(large).collect()
 }
@@ -202,16 +212,12 @@ const HOSTILE_SCRIPTS: [(&str, &str, u64); 12] = [
     ("texts that are joined and cut", "join", 1),
 ];
 
-/// What a vat with many keys does to them: the name, the method, and the number of messages. They are the last, since the
-/// state stays large.
-const LARGE_STATE: [(&str, &str, u64); 2] = [
-    ("reads all over a million keys", "view", 200),
-    ("writes all over a million keys", "mix", 200),
+/// What a vat with a large state does to it: the name, the method, the number of messages, and what it does before.
+const LARGE_STATE: [(&str, &str, u64, (&str, u64)); 3] = [
+    ("reads all over a million keys", "view", 200, ("hoard", 500)),
+    ("writes all over a million keys", "mix", 200, ("hoard", 500)),
+    ("mentions of any of 300,000 promises", "recall", 40, ("promise", 600)),
 ];
-/// Keys of the large state.
-const LARGE_STATE_KEYS: u64 = 1_000_000;
-/// Keys that a message `hoard` writes.
-const KEYS_OF_A_HOARD: u64 = 2_000;
 
 /// The vats of every benchmark, those that work here, and a chain's default parameters.
 fn config(workshop: &Workshop, params: &Params, patterns: &[Pattern]) -> Result<KernelConfig> {
