@@ -159,6 +159,7 @@
 mod block;
 mod changes;
 mod commit;
+mod counts;
 mod disk;
 mod error;
 mod export;
@@ -173,6 +174,7 @@ mod view;
 
 pub use block::overlay::Block;
 pub use commit::prepared::Prepared;
+pub use counts::{CheckpointCounts, Counts, TreeCounts};
 pub use disk::meta::{FILE, FORMAT, JOURNAL_FILE};
 pub use error::Error;
 pub use export::{

@@ -5,7 +5,7 @@
 pub struct Options {
     /// Size of the database's page cache, in bytes.
     pub cache_bytes: usize,
-    /// Approximate number of Merkle tree nodes kept in memory, at about 900 bytes each. Other nodes are read from the
+    /// Approximate number of Merkle tree nodes kept in memory, at about 300 bytes each. Other nodes are read from the
     /// database whenever a block changes something below them.
     pub tree_nodes: usize,
     /// Journal size, in bytes, that triggers a checkpoint. Each change counts 1,024 bytes extra. Opening the store
@@ -39,7 +39,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             cache_bytes: 256 << 20,
-            tree_nodes: 200_000,
+            tree_nodes: 600_000,
             journal_bytes: 64 << 20,
             left_bytes: 8 << 20,
             retain_heights: 100,

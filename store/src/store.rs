@@ -9,18 +9,20 @@ use capstan_kernel_ports::{Hash, store::MAX_VALUE_BYTES};
 use redb::{StorageBackend, backends::InMemoryBackend};
 
 use crate::{
-    Block, Error, Options, Past, Prepared, StateView,
+    Block, Counts, Error, Options, Past, Prepared, StateView,
     changes::Changes,
     commit::{
         flush::Flusher,
         net::{check_length, net_writes, tree_changes},
         replay::{Replayed, replay},
     },
+    counts::Counters,
     disk::{checkpoint::Checkpoint, entry::Entry, files::Files, journal::Journal, meta::FILE},
     proven::versions::advance,
     tree::{
-        merk::MerkTree,
-        state_tree::{Applied, Change, StateTree},
+        evict::Eviction,
+        merk,
+        state_tree::{Applied, Change},
     },
 };
 
@@ -36,12 +38,13 @@ pub struct Store {
     past: Past,
     path: PathBuf,
     options: Options,
+    counters: Arc<Counters>,
 }
 
 /// The parts of a store that only its writer needs.
 struct Writer {
-    /// The tree of the committed state. `None` if it has to be read again.
-    tree: Option<MerkTree>,
+    /// Which nodes of the tree stay in memory.
+    eviction: Eviction,
     journal: Journal,
     flusher: Flusher,
     past: Past,
@@ -142,7 +145,7 @@ impl Store {
             }
         }
         let changes = tree_changes(&flat);
-        let (tree, applied) = self.apply(writer.tree.take(), &changes)?;
+        let applied = self.apply(&mut writer.eviction, &changes)?;
         let root = applied.as_ref().map_or(base.root(), |applied| applied.root);
         let advanced = advance(base, height, &records, root, self.options.retain_heights)?;
         let proven = advanced.as_ref().map(|advanced| advanced.root);
@@ -151,7 +154,7 @@ impl Store {
             flat.sort_by(|(one, _), (other, _)| one.cmp(other));
         }
         let (base, gaps) = committed.into_parts();
-        Ok(Prepared { base, entry: Entry { flat, blobs }, tree, applied, proven, gaps })
+        Ok(Prepared { base, entry: Entry { flat, blobs }, applied, proven, gaps })
     }
 
     /// Commits a prepared block as the state at `height`, in one transaction that is durable when this returns.
@@ -170,13 +173,14 @@ impl Store {
         self.write(prepared, height, Durability::Later)
     }
 
-    /// Drops a [`Prepared`] block. If the block changes nothing, this also keeps the tree in memory, which a plain drop
-    /// does not.
+    /// Drops a [`Prepared`] block. The committed state stays as it is.
     pub fn discard(&self, prepared: Prepared) {
-        let mut writer = self.lock();
-        if prepared.applied.is_none() && self.check_current(&prepared.base).is_ok() {
-            writer.tree = prepared.tree;
-        }
+        drop(prepared);
+    }
+
+    /// Returns what the store has done since it was opened.
+    pub fn counts(&self) -> Counts {
+        self.counters.counts()
     }
 
     fn checked_over(files: Files, path: PathBuf, options: Options) -> Result<Self, Error> {
@@ -191,8 +195,10 @@ impl Store {
     pub(crate) fn over(files: Files, path: PathBuf, options: Options) -> Result<Self, Error> {
         let (state, mut journal) = (Arc::new(files.state), files.journal);
         let checkpoint = Arc::new(Checkpoint::take(&state, &path)?);
-        let mut flusher = Flusher::new(state, path.clone(), &options);
-        let Replayed { tree, states } = replay(&mut journal, checkpoint, &options, &mut flusher)?;
+        let counters = Arc::new(Counters::default());
+        let mut flusher = Flusher::new(state, path.clone(), &options, counters.clone());
+        let Replayed { eviction, states } =
+            replay(&mut journal, checkpoint, &options, &mut flusher, &counters)?;
         let past = Past::default();
         let mut current = None;
         for (state, weight_bytes) in states {
@@ -203,7 +209,7 @@ impl Store {
         Ok(Self {
             current: RwLock::new(current),
             writer: Mutex::new(Writer {
-                tree: Some(tree),
+                eviction,
                 journal,
                 flusher,
                 past: past.clone(),
@@ -212,6 +218,7 @@ impl Store {
             past,
             path,
             options,
+            counters,
         })
     }
 
@@ -238,27 +245,22 @@ impl Store {
         }
     }
 
-    /// Applies `changes` to the tree of the committed state. Reads the tree's root if `tree` is `None`.
-    fn apply(
-        &self,
-        tree: Option<MerkTree>,
-        changes: &[Change],
-    ) -> Result<(Option<MerkTree>, Option<Applied>), Error> {
+    /// Applies `changes` to the tree of the committed state.
+    fn apply(&self, eviction: &mut Eviction, changes: &[Change]) -> Result<Option<Applied>, Error> {
         if changes.is_empty() {
-            return Ok((tree, None));
+            return Ok(None);
         }
         let current = self.reader();
-        let mut tree = match tree {
-            Some(tree) => tree,
-            None => MerkTree::open(&current, self.options.tree_nodes)?,
-        };
-        let applied = tree.apply(&[changes], &current)?;
-        Ok((Some(tree), Some(applied)))
+        let (tree, checkpoint) = (current.tree()?.clone(), current.checkpoint());
+        let mut applied = merk::apply(tree, &[changes], checkpoint, current.meta().serial + 1)?;
+        self.counters.add_tree(applied.counts);
+        eviction.evict(&mut applied.tree, applied.added, current.checkpoint_serial());
+        Ok(Some(applied))
     }
 
     fn write(&self, prepared: Prepared, height: u64, durability: Durability) -> Result<(), Error> {
         let mut writer = self.lock();
-        let Writer { tree, journal, flusher, .. } = &mut *writer;
+        let Writer { journal, flusher, .. } = &mut *writer;
         self.check_current(&prepared.base)?;
         let committed = prepared.base.height();
         if height < committed || (height == committed && committed > 0) {
@@ -273,19 +275,23 @@ impl Store {
             flusher.forget(std::mem::replace(&mut current, over));
             journal.release(current.checkpoint_serial());
         }
-        journal.commit(&prepared.entry, &meta, durable)?;
+        let bytes = journal.commit(&prepared.entry, &meta, durable)?;
+        self.counters.add_journal(bytes);
         let weight_bytes = prepared.entry.weight_bytes();
         flusher.journaled(meta.serial, weight_bytes, durable);
         let Entry { flat, blobs } = prepared.entry;
-        let nodes = prepared.applied.map(|applied| applied.nodes).unwrap_or_default();
-        current = current.advance(meta, Changes { flat, nodes, blobs }, &prepared.gaps);
+        let (tree, gone) = match prepared.applied {
+            Some(Applied { tree, gone, .. }) => (tree, gone),
+            None => (current.tree()?.clone(), Vec::new()),
+        };
+        let changes = Changes { flat, gone, blobs };
+        current = current.advance(meta, changes, Some(tree), &prepared.gaps);
         current = flusher.begin(current);
         self.publish(current.clone());
         let (heights, max_bytes) = (self.options.retain_heights, self.options.past_bytes());
         for gone in self.past.add(current, weight_bytes, heights, max_bytes) {
             flusher.forget(gone);
         }
-        *tree = prepared.tree;
         Ok(())
     }
 
@@ -294,8 +300,8 @@ impl Store {
     }
 
     fn lock(&self) -> MutexGuard<'_, Writer> {
-        // The tree is taken out before it is changed, and the flusher's fields are consistent at any time. So a panic
-        // leaves nothing broken here.
+        // Eviction has an estimate alone, and the flusher's fields are consistent at any time. So a panic leaves nothing
+        // broken here.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,7 +13,10 @@ use std::{
 
 use redb::Database;
 
-use crate::{Error, Options, Past, StateView, disk::checkpoint::Checkpoint, threads::STACK_BYTES};
+use crate::{
+    Error, Options, Past, StateView, counts::Counters, disk::checkpoint::Checkpoint,
+    threads::STACK_BYTES,
+};
 
 /// Schedules checkpoints, each time the journal has become long.
 ///
@@ -22,6 +25,7 @@ use crate::{Error, Options, Past, StateView, disk::checkpoint::Checkpoint, threa
 pub(crate) struct Flusher {
     db: Arc<Database>,
     path: PathBuf,
+    counters: Arc<Counters>,
     /// Journal size that triggers a checkpoint, in bytes.
     journal_bytes: usize,
     background: bool,
@@ -42,10 +46,16 @@ struct Running {
 }
 
 impl Flusher {
-    pub(crate) fn new(db: Arc<Database>, path: PathBuf, options: &Options) -> Self {
+    pub(crate) fn new(
+        db: Arc<Database>,
+        path: PathBuf,
+        options: &Options,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
             db,
             path,
+            counters,
             journal_bytes: options.journal_bytes,
             background: options.background,
             behind: VecDeque::new(),
@@ -85,7 +95,7 @@ impl Flusher {
                 if self.background && self.patience().is_some() {
                     return Ok(None); // begins after the commit
                 }
-                state.write_checkpoint(&self.db, &self.path)?
+                state.write_checkpoint(&self.db, &self.path, &self.counters)?
             }
             None => return Ok(None),
         };
@@ -110,10 +120,11 @@ impl Flusher {
             return state;
         }
         let (db, path, written) = (self.db.clone(), self.path.clone(), state.clone());
+        let counters = self.counters.clone();
         let (sender, result) = mpsc::channel();
         let work = move || {
             // The receiver is gone if the store is being closed.
-            let _ = sender.send(written.write_checkpoint(&db, &path));
+            let _ = sender.send(written.write_checkpoint(&db, &path, &counters));
         };
         match named("store-state").spawn(work) {
             Ok(thread) => {
@@ -150,7 +161,7 @@ impl Flusher {
         let first = self.behind.front().map_or(u64::MAX, |(serial, _)| *serial);
         let state = past.oldest_within(left_bytes).filter(|state| state.meta().serial >= first);
         if let Some(Ok(checkpoint)) =
-            state.map(|state| state.write_checkpoint(&self.db, &self.path))
+            state.map(|state| state.write_checkpoint(&self.db, &self.path, &self.counters))
         {
             self.written(checkpoint.meta.serial);
         }

@@ -1,15 +1,15 @@
 //! The net writes of a block: those that change the committed state.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use capstan_kernel_ports::store::{LOCAL, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
 use crate::{
     Error,
     block::{committed::CommittedValues, level::Writes},
-    changes::Written,
+    changes::{Shared, Written},
     threads::both,
-    tree::state_tree::{Change, leaf, tree_key},
+    tree::state_tree::{Change, tree_key, value_hash},
 };
 
 /// Returns the writes that differ from the committed state. With many writes a second thread compares half of them.
@@ -65,11 +65,18 @@ pub(crate) fn tree_changes(flat: &[Written]) -> Vec<Change> {
     let mut changes: Vec<Change> = flat
         .iter()
         .filter(|(key, _)| !key.starts_with(LOCAL))
-        .map(|(key, value)| (tree_key(key).into_owned(), value.as_deref().map(leaf)))
+        .map(|(key, value)| (shared_tree_key(key), value.as_deref().map(value_hash)))
         .collect();
     // The tree keys of long keys end in hashes, so their order differs.
     changes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     changes
+}
+
+fn shared_tree_key(key: &Shared) -> Shared {
+    match tree_key(key) {
+        Cow::Borrowed(_) => key.clone(),
+        Cow::Owned(hashed) => hashed.into(),
+    }
 }
 
 pub(crate) fn check_length(what: &'static str, size: usize, limit: usize) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use crate::{
     StateView,
     disk::{entry::Entry, meta::Meta},
     proven::{PROVEN, app_hash::app_hash},
-    tree::{merk::MerkTree, state_tree::Applied},
+    tree::state_tree::Applied,
     view::gap::Gaps,
 };
 
@@ -17,9 +17,7 @@ pub struct Prepared {
     pub(crate) base: StateView,
     /// Difference to the committed state.
     pub(crate) entry: Entry,
-    /// The tree after the block. `None` if it has to be read again.
-    pub(crate) tree: Option<MerkTree>,
-    /// The changed tree nodes. `None` if the tree does not change.
+    /// The tree after the block. `None` if it does not change.
     pub(crate) applied: Option<Applied>,
     /// New root hash of the proven tree. `None` if that stays.
     pub(crate) proven: Option<Hash>,
@@ -63,7 +61,7 @@ impl Prepared {
         let (serial, proven) = (base.serial + 1, self.proven_root());
         match &self.applied {
             Some(applied) => {
-                let (root, root_key) = (applied.root, applied.root_key.clone());
+                let (root, root_key) = (applied.root, applied.root_key());
                 Meta { height, serial, root, proven, root_key }
             }
             None => Meta { height, serial, proven, ..base.clone() },

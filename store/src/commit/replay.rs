@@ -6,22 +6,20 @@ use crate::{
     Error, Options, StateView,
     changes::Changes,
     commit::{flush::Flusher, net::tree_changes},
+    counts::Counters,
     disk::{
         checkpoint::Checkpoint,
         entry::Entry,
         journal::Journal,
         meta::{FILE, JOURNAL_FILE, Meta},
     },
-    tree::{
-        merk::MerkTree,
-        state_tree::{Applied, StateTree},
-    },
+    tree::{evict::Eviction, merk, state_tree::Applied},
     view::gap::Gaps,
 };
 
 /// What the journal leads to.
 pub(crate) struct Replayed {
-    pub(crate) tree: MerkTree,
+    pub(crate) eviction: Eviction,
     /// The states of the last heights, the oldest first, each with the weight of the changes that led to it. The last one
     /// is the committed state.
     pub(crate) states: Vec<(StateView, usize)>,
@@ -36,10 +34,11 @@ pub(crate) fn replay(
     checkpoint: Arc<Checkpoint>,
     options: &Options,
     flusher: &mut Flusher,
+    counters: &Counters,
 ) -> Result<Replayed, Error> {
     let from = checkpoint.meta.serial;
-    let stored = StateView::stored(checkpoint);
-    let mut tree = MerkTree::open(&stored, options.tree_nodes)?;
+    let stored = StateView::stored(checkpoint)?;
+    let mut eviction = Eviction::new(options.tree_nodes);
     let mut commits = Vec::new();
     journal.read_after(from, |meta, entry| {
         flusher.journaled(meta.serial, entry.weight_bytes(), true);
@@ -52,33 +51,25 @@ pub(crate) fn replay(
     }
     journal.release(from);
     if commits.is_empty() {
-        return Ok(Replayed { tree, states: vec![(stored, 0)] });
+        return Ok(Replayed { eviction, states: vec![(stored, 0)] });
     }
     journal.sync()?;
-    let applied = apply(&mut tree, &stored, &commits)?;
-    if (applied.root, &applied.root_key) != (last.root, &last.root_key) {
+    let mut applied = apply(&stored, &commits, last.serial)?;
+    if (applied.root, &applied.root_key()) != (last.root, &last.root_key) {
         return Err(not_one_store());
     }
-    Ok(Replayed { tree, states: states(stored, commits, applied, options.retain_heights) })
+    counters.add_tree(applied.counts);
+    eviction.evict(&mut applied.tree, applied.added, from);
+    Ok(Replayed { eviction, states: states(stored, commits, applied, options.retain_heights) })
 }
 
 /// Applies all commits to the tree.
-fn apply(
-    tree: &mut MerkTree,
-    state: &StateView,
-    commits: &[(Meta, Entry)],
-) -> Result<Applied, Error> {
+fn apply(state: &StateView, commits: &[(Meta, Entry)], serial: u64) -> Result<Applied, Error> {
     let changes: Vec<_> = commits.iter().map(|(_, entry)| tree_changes(&entry.flat)).collect();
-    match changes.iter().all(Vec::is_empty) {
-        true => {
-            let Meta { root, root_key, .. } = state.meta().clone();
-            Ok(Applied { root, root_key, nodes: Vec::new() })
-        }
-        false => tree.apply(&changes, state),
-    }
+    merk::apply(state.tree()?.clone(), &changes, state.checkpoint(), serial)
 }
 
-/// Returns the states after the last `heights + 1` commits. The last one gets all nodes of the tree.
+/// Returns the states after the last `heights + 1` commits. Of those of commits the last one alone gets a tree.
 fn states(
     stored: StateView,
     commits: Vec<(Meta, Entry)>,
@@ -87,22 +78,22 @@ fn states(
 ) -> Vec<(StateView, usize)> {
     let last = commits.len() - 1;
     let first = last.saturating_sub(usize::try_from(heights).unwrap_or(usize::MAX));
-    let mut nodes = applied.nodes;
+    let Applied { tree, mut gone, .. } = applied;
     let mut state = stored;
     let mut states = vec![(state.clone(), 0)];
     for (at, (meta, entry)) in commits.into_iter().enumerate() {
         let weight_bytes = entry.weight_bytes();
         let Entry { flat, blobs } = entry;
-        let nodes = if at == last { std::mem::take(&mut nodes) } else { Vec::new() };
-        state = state.advance(meta, Changes { flat, nodes, blobs }, &Gaps::default());
+        let (tree, gone) = match at == last {
+            true => (Some(tree.clone()), std::mem::take(&mut gone)),
+            false => (None, Vec::new()),
+        };
+        state = state.advance(meta, Changes { flat, gone, blobs }, tree, &Gaps::default());
         if at == first && first > 0 {
             states.clear();
         }
         if at >= first {
-            states.push((
-                if at == last { state.clone() } else { state.without_tree() },
-                weight_bytes,
-            ));
+            states.push((state.clone(), weight_bytes));
         }
     }
     states

@@ -4,11 +4,16 @@ use std::{path::Path, sync::Arc};
 
 use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, TableDefinition};
 
-use crate::{Error, changes::Changes, disk::meta::Meta};
+use crate::{
+    Error,
+    changes::{Changes, Shared},
+    counts::{CheckpointCounts, Counters},
+    disk::meta::Meta,
+};
 
 /// Table of all committed keys and values, node-local ones included.
 pub(crate) const FLAT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("flat");
-/// Table of the Merkle tree's nodes, by tree key.
+/// Table of the Merkle tree's records, each with several nodes, by the tree key of its first one.
 pub(crate) const TREE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("tree");
 /// Table of blobs, by their SHA-256.
 pub(crate) const BLOB: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("blob");
@@ -42,25 +47,43 @@ impl Checkpoint {
     }
 
     /// Writes the changes that lead to the state of `meta`, in one transaction that is durable when this returns.
+    /// `each_record` calls its argument with each changed record of the tree.
     pub(crate) fn write(
         db: &Arc<Database>,
         path: &Path,
         changes: &Changes,
         meta: &Meta,
+        counters: &Counters,
+        each_record: impl FnOnce(&mut WriteRecord<'_>) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let mut transaction = db.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         // Two syncs instead of one, and the allocator's state written too. A crash cannot leave a half-written commit
         // that looks whole, and opening after it need not read the whole file.
         transaction.set_quick_repair(true);
-        for (table, written) in [(FLAT, &changes.flat), (TREE, &changes.nodes)] {
-            let mut table = transaction.open_table(table)?;
-            for (key, value) in written {
+        let mut counts = CheckpointCounts::default();
+        {
+            let mut flat = transaction.open_table(FLAT)?;
+            for (key, value) in &changes.flat {
                 match value {
-                    Some(value) => table.insert(&**key, &**value)?,
-                    None => table.remove(&**key)?,
+                    Some(value) => flat.insert(&**key, &**value)?,
+                    None => flat.remove(&**key)?,
                 };
+                counts.entries += 1;
+                counts.bytes += (key.len() + value.as_ref().map_or(0, |value| value.len())) as u64;
             }
+            let mut tree = transaction.open_table(TREE)?;
+            // First what is gone: it may be there again.
+            for key in &changes.gone {
+                tree.remove(&**key)?;
+                counts.records += 1;
+            }
+            each_record(&mut |key, bytes| {
+                counts.records += 1;
+                counts.bytes += (key.len() + bytes.len()) as u64;
+                tree.insert(&**key, bytes.as_slice())?;
+                Ok(())
+            })?;
         }
         {
             let mut blobs = transaction.open_table(BLOB)?;
@@ -70,9 +93,13 @@ impl Checkpoint {
         }
         meta.write(&transaction)?;
         transaction.commit()?;
+        counters.add_checkpoint(counts);
         Self::take(db, path)
     }
 }
+
+/// Writes a record of the tree: its key and its bytes.
+pub(crate) type WriteRecord<'a> = dyn FnMut(&Shared, Vec<u8>) -> Result<(), Error> + 'a;
 
 /// Reads the file's `meta` records. Fails if it is not a state of our format.
 pub(crate) fn read_meta(db: &Database, path: &Path) -> Result<Meta, Error> {

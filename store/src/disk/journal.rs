@@ -78,7 +78,7 @@ impl Journal {
             journal.extend(FIRST)?;
             journal.file.write(0, &header())
         })?;
-        self.commit(&Entry::default(), meta, true)
+        self.commit(&Entry::default(), meta, true).map(drop)
     }
 
     /// Opens a journal.
@@ -163,19 +163,25 @@ impl Journal {
     }
 
     /// Writes the commit that leads to `meta`. It and all before it are durable when this returns, if `durable` is set.
+    /// Returns the length of its entry.
     pub(crate) fn commit(
         &mut self,
         entry: &Entry,
         meta: &Meta,
         durable: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         if self.failed {
             return Err(redb::Error::PreviousIo.into());
         }
+        let before = self.pending.buffer().len();
         entry.encode(meta, self.pending.buffer());
+        let bytes = self.pending.buffer().len() - before;
         self.first_pending.get_or_insert(meta.serial);
         self.last = meta.clone();
-        if durable { self.write() } else { Ok(()) }
+        if durable {
+            self.write()?;
+        }
+        Ok(bytes as u64)
     }
 
     /// Writes the commits that are in memory alone, in one frame. All commits are durable when this returns.

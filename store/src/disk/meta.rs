@@ -16,8 +16,8 @@ pub const JOURNAL_FILE: &str = "journal.log";
 /// Store format that this program reads and writes. Others are an [`Error::Format`].
 ///
 /// It goes up with every change of the files or of the tree's rules: format 4 added the proven tree, format 5 the
-/// journal's own file.
-pub const FORMAT: u32 = 5;
+/// journal's own file, format 6 records with several nodes of the tree.
+pub const FORMAT: u32 = 6;
 
 /// Table of the records of [`Meta`], with the file's mark and format.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");

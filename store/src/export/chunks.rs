@@ -6,7 +6,8 @@ use crate::{
     Error, StateView,
     export::stream::{Header, Kind, MAGIC, append},
     proven::{PROVEN, check::LastVersion},
-    view::entries::{Bytes, Entries, Nodes},
+    tree::walk::{InOrder, encode_node},
+    view::entries::{Bytes, Entries},
 };
 
 /// The node-local entries of an export.
@@ -116,7 +117,7 @@ impl std::fmt::Debug for Export {
 /// The next section of the stream.
 enum Stage {
     Header,
-    Nodes(Nodes),
+    Nodes(InOrder),
     Entries(Entries),
     Blobs(Box<dyn Iterator<Item = Result<(Hash, Bytes), Error>> + Send + Sync>),
     End,
@@ -133,8 +134,8 @@ impl Export {
                 Stage::Nodes(self.state.nodes()?)
             }
             Stage::Nodes(nodes) => match nodes.next().transpose()? {
-                Some((key, node)) => {
-                    append(&mut self.buffer, Kind::Node, &key, &node);
+                Some(node) => {
+                    append(&mut self.buffer, Kind::Node, &node.key, &encode_node(&node));
                     self.records += 1;
                     return Ok(());
                 }

@@ -17,6 +17,11 @@ use crate::{
     },
     export::stream::{Header, Kind, Record},
     proven::{PROVEN, app_hash::app_hash, check::check_alone},
+    tree::{
+        node::{Node, hash_kv, hash_value, printable},
+        record::encode_alone,
+        state_tree::TAG,
+    },
 };
 
 /// Properties that the state of an [`Import`] must have.
@@ -145,7 +150,8 @@ impl Import {
         match kind {
             Kind::Header => return self.take_header(record),
             Kind::Node => {
-                transaction.open_table(TREE)?.insert(key, value)?;
+                let record = node_record(key, value)?;
+                transaction.open_table(TREE)?.insert(key, record.as_slice())?;
             }
             Kind::Entry
                 if key.starts_with(LOCAL) && !key.starts_with(PROVEN) && !self.expected.local =>
@@ -244,6 +250,20 @@ impl std::fmt::Debug for Import {
 
 /// Number of bytes after which a write is synced. Unsynced writes keep every page that they have replaced.
 const SYNC_BYTES: usize = 64 << 20;
+
+/// Returns the record of the state's file for a node. The tree holds no node's hashes, so they are checked here.
+fn node_record(key: &[u8], bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let node = Node::parse(bytes).map_err(|problem| problem.at(key))?;
+    let value_hash = hash_value(&node.value);
+    let is_bound = value_hash == node.value_hash && hash_kv(key, &value_hash) == node.kv_hash;
+    match is_bound && node.value[0] == TAG {
+        true => Ok(encode_alone(&node)),
+        false => Err(Error::Damaged(format!(
+            "the tree node {:?} has a value that does not give its hash",
+            printable(key)
+        ))),
+    }
+}
 
 fn given_up() -> Error {
     Error::Import("it was given up".into())

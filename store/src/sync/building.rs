@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Error,
     disk::checkpoint::{BLOB, FLAT, TREE},
-    tree::{node::Node, state_tree},
+    tree::{record::first_value, state_tree},
 };
 
 /// The tables of a state that is being restored.
@@ -32,8 +32,9 @@ impl<'t> Building<'t> {
         })
     }
 
-    pub(crate) fn put_node(&mut self, key: &[u8], bytes: &[u8]) -> Result<(), Error> {
-        self.tree.insert(key, bytes)?;
+    /// Writes the record of a node.
+    pub(crate) fn put_node(&mut self, key: &[u8], record: &[u8]) -> Result<(), Error> {
+        self.tree.insert(key, record)?;
         Ok(())
     }
 
@@ -46,8 +47,8 @@ impl<'t> Building<'t> {
     pub(crate) fn is_bound(&self, key: &[u8], value: &[u8]) -> Result<bool, Error> {
         let tree_key = state_tree::tree_key(key);
         let Some(bytes) = self.tree.get(&*tree_key)? else { return Ok(false) };
-        let node = Node::parse(bytes.value()).map_err(|problem| problem.at(&tree_key))?;
-        Ok(node.value == state_tree::leaf(value))
+        let found = first_value(bytes.value()).map_err(|problem| problem.at(&tree_key))?;
+        Ok(found == state_tree::value_hash(value))
     }
 }
 

@@ -7,7 +7,10 @@ use crate::{
     Error, StateView,
     sync::format::{ChildRecord, NodeRecord},
     tree::{
-        node::{MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_node, printable},
+        link::{Link, Place, TreeNode},
+        loader::resolve,
+        node::{MAX_HEIGHT, NO_CHILD, hash_node, printable},
+        record,
         state_tree::leaf_of_hash,
     },
 };
@@ -18,21 +21,18 @@ pub(crate) fn each_node(
     state: &StateView,
     mut visit: impl FnMut(&[u8], &NodeRecord) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    // Heights fall, so it has at most one key for each height and one more.
-    let mut ahead: Vec<Vec<u8>> = state.meta().root_key.clone().into_iter().collect();
-    while let Some(key) = ahead.pop() {
-        let bytes = state.node(&key)?;
-        let node = Node::parse(&bytes).map_err(|problem| problem.at(&key))?;
-        let mut value = [0; 32];
-        value.copy_from_slice(&node.value[1..]);
-        let child = |link: &NodeLink<'_>| ChildRecord { hash: link.hash, heights: link.heights };
+    // Heights fall, so it has at most one link for each height and one more.
+    let mut ahead: Vec<Link> = state.tree()?.clone().into_iter().collect();
+    while let Some(link) = ahead.pop() {
+        let node = resolve(state.checkpoint(), &link)?;
+        let child = |link: &Link| ChildRecord { hash: link.hash, heights: link.heights };
         let record = NodeRecord {
-            value,
+            value: node.value,
             left: node.left.as_ref().map(child),
             right: node.right.as_ref().map(child),
         };
-        visit(&key, &record)?;
-        ahead.extend([node.right, node.left].into_iter().flatten().map(|link| link.key.to_vec()));
+        visit(&node.key, &record)?;
+        ahead.extend([&node.right, &node.left].into_iter().flatten().cloned());
     }
     Ok(())
 }
@@ -60,7 +60,7 @@ struct Open {
     is_left_done: bool,
 }
 
-/// A node that is complete: its key and its bytes.
+/// A node that is complete: its key and its record.
 pub(crate) type Done = (Vec<u8>, Vec<u8>);
 
 impl MerkWalk {
@@ -150,18 +150,16 @@ impl MerkWalk {
 }
 
 impl Open {
-    /// Returns the node's bytes, now that the keys of its children are known.
+    /// Returns the node's record, now that the keys of its children are known.
     fn finish(self, right_key: Option<&[u8]>) -> Done {
-        let link = |child: Option<ChildRecord>, key: Option<&[u8]>| match (child, key) {
-            (Some(ChildRecord { hash, heights }), Some(key)) => {
-                NodeLink { key, hash, heights }.encode()
-            }
-            _ => NodeLink::encode_none(),
+        let link = |child: Option<ChildRecord>, key: Option<&[u8]>| {
+            let (ChildRecord { hash, heights }, key) = (child?, key?.into());
+            Some(Link { place: Place::Stored(key), hash, heights, is_hashed: true, is_apart: true })
         };
-        let left = link(self.node.left, self.left_key.as_deref());
-        let right = link(self.node.right, right_key);
-        let bytes = Node::encode(&self.key, &leaf_of_hash(&self.node.value), &left, &right);
-        (self.key, bytes)
+        let mut node = TreeNode::new(self.key.as_slice().into(), self.node.value, 0);
+        node.left = link(self.node.left, self.left_key.as_deref());
+        node.right = link(self.node.right, right_key);
+        (self.key, record::encode(&node))
     }
 }
 

@@ -1,50 +1,65 @@
 //! Eviction of tree nodes from memory.
 
-use grovedb_merk::tree::TreeNode;
+use std::sync::Arc;
 
-use crate::{
-    Error,
-    tree::link::{PLACEHOLDER, tree_error},
-};
+use crate::tree::link::{Link, Place, Subtree, TreeNode};
 
 /// Keeps the number of nodes in memory near a limit.
 ///
 /// Clock-style eviction: when the limit is exceeded, a sweep resumes where it last stopped and evicts low subtrees,
-/// in key order, until enough nodes are gone. The top levels always stay. An evicted node that is needed again is
-/// read again, so nodes in use return.
+/// in key order, until enough nodes are gone. The top levels always stay, and so do nodes that the state's file does not have
+/// yet. An evicted node that is needed again is read again, so nodes in use return.
 pub(crate) struct Eviction {
     keep: usize,
     /// Upper bound of the number of nodes in memory.
     held: usize,
+    /// Number of nodes from which the next sweep begins.
+    begin: usize,
+    /// Serial of the checkpoint at the last sweep.
+    stored: u64,
     /// The key at which the last sweep stopped.
     hand: Vec<u8>,
 }
 
 impl Eviction {
     pub(crate) fn new(keep: usize) -> Self {
-        Self { keep, held: 1, hand: Vec::new() }
+        Self { keep, held: 1, begin: keep, stored: 0, hand: Vec::new() }
     }
 
-    /// Evicts nodes below `root`, which is committed, if `added` more nodes in memory exceed the limit.
-    pub(crate) fn evict(&mut self, root: &mut TreeNode, added: usize) -> Result<(), Error> {
+    /// Evicts nodes of `tree` if `added` more nodes in memory exceed the limit. The state's file has the commits up to
+    /// `stored`.
+    pub(crate) fn evict(&mut self, tree: &mut Subtree, added: usize, stored: u64) {
         self.held += added;
-        if self.held <= self.keep {
-            return Ok(());
+        if self.stored != stored {
+            (self.stored, self.begin) = (stored, self.keep);
+        }
+        let Some(Link { place: Place::Memory(root), .. }) = tree else { return };
+        if self.held <= self.begin {
+            return;
         }
         // The top levels that stay hold a quarter of the limit, if the tree is full there.
         let top_levels = (self.keep / 4).checked_ilog2().unwrap_or(0);
         let low = u32::from(root.height()).saturating_sub(top_levels);
-        let excess = self.held - self.keep;
-        let mut sweep = Sweep { low, excess, gone: 0, hand: std::mem::take(&mut self.hand) };
-        match sweep.pass(root)? {
+        let excess = self.held.saturating_sub(self.keep);
+        let hand = std::mem::take(&mut self.hand);
+        let mut sweep = Sweep { low, excess, stored, gone: 0, hand };
+        let mut is_enough = sweep.pass(root);
+        if !is_enough && !sweep.hand.is_empty() {
+            sweep.hand = Vec::new();
+            is_enough = sweep.pass(root);
+        }
+        match is_enough {
             true => {
                 self.hand = sweep.hand;
                 self.held = self.held.saturating_sub(sweep.gone);
             }
-            // The sweep went once around. `held` was an estimate, since removed nodes were counted too.
-            false => self.held = count(root),
+            // The sweep went once around. `held` was an estimate, since removed nodes were counted too. What is left is
+            // not stored yet, so the next sweep waits until there is more by a part.
+            false => {
+                self.held = count(root);
+                self.begin = self.keep.max(self.held + self.held / 4);
+            }
         }
-        Ok(())
     }
 }
 
@@ -54,40 +69,52 @@ struct Sweep {
     low: u32,
     /// Number of nodes to evict.
     excess: usize,
+    /// Serial up to which the state's file has all nodes.
+    stored: u64,
     gone: usize,
     hand: Vec<u8>,
 }
 
 impl Sweep {
     /// Sweeps through `node` and all below it. Returns whether enough nodes are gone.
-    fn pass(&mut self, node: &mut TreeNode) -> Result<bool, Error> {
-        let ahead = node.key() > self.hand.as_slice();
-        Ok((ahead && self.side(node, true)?) || self.side(node, false)?)
+    ///
+    /// Other states may share the nodes. So those above evicted ones are copied, and no others.
+    fn pass(&mut self, node: &mut Arc<TreeNode>) -> bool {
+        let ahead = *node.key > *self.hand;
+        (ahead && self.side(node, true)) || self.side(node, false)
     }
 
-    fn side(&mut self, node: &mut TreeNode, left: bool) -> Result<bool, Error> {
-        let Some(link) = node.link_mut(left) else {
-            return Ok(false);
-        };
-        let Some(child) = link.tree() else {
-            return Ok(false);
-        };
-        if u32::from(link.height()) > self.low {
-            return node.child_mut(left).map_or(Ok(false), |child| self.pass(child));
+    fn side(&mut self, node: &mut Arc<TreeNode>, left: bool) -> bool {
+        let Some(link) = node.side(left) else { return false };
+        let Some(child) = link.node() else { return false };
+        let is_low = u32::from(link.height()) <= self.low;
+        if is_low && link.is_apart && child.serial <= self.stored {
+            self.gone += count(child);
+            let stored = Place::Stored(child.key.clone());
+            replace(node, left, stored);
+            if self.gone >= self.excess {
+                self.hand = node.key.to_vec();
+            }
+            return self.gone >= self.excess;
         }
-        self.gone += count(child);
-        let held = std::mem::replace(link, PLACEHOLDER);
-        *link = held.into_reference().map_err(tree_error)?;
-        if self.gone < self.excess {
-            return Ok(false);
+        let mut swept = child.clone();
+        let gone = self.gone;
+        let is_enough = self.pass(&mut swept);
+        if self.gone > gone {
+            replace(node, left, Place::Memory(swept));
         }
-        self.hand = node.key().to_vec();
-        Ok(true)
+        is_enough
+    }
+}
+
+fn replace(node: &mut Arc<TreeNode>, left: bool, place: Place) {
+    if let Some(link) = Arc::make_mut(node).side_mut(left) {
+        link.place = place;
     }
 }
 
 /// Returns the number of nodes in memory at and below `node`.
 fn count(node: &TreeNode) -> usize {
-    let below = |left| node.child(left).map_or(0, count);
-    1 + below(true) + below(false)
+    let below = |side: &Subtree| side.as_ref().and_then(Link::node).map_or(0, |node| count(node));
+    1 + below(&node.left) + below(&node.right)
 }

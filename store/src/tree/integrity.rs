@@ -1,18 +1,23 @@
 //! The integrity check: the stored data agrees with itself and with the root.
 
+use std::{borrow::Cow, sync::Arc};
+
 use capstan_kernel_ports::{Hash, store::LOCAL};
 use sha2::{Digest, Sha256};
 
 use crate::{
     Error, StateView,
+    changes::Shared,
     proven::{PROVEN, check::check},
     tree::{
-        node::{
-            MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv, hash_value, printable,
-        },
-        state_tree::{TAG, leaf, tree_key},
+        link::{Link, Subtree, TreeNode},
+        loader::resolve,
+        node::{MAX_HEIGHT, NO_CHILD, hash_node, printable},
+        record,
+        state_tree::{MAX_PLAIN_KEY, tree_key, value_hash},
+        walk::{InOrder, find},
     },
-    view::entries::{Bytes, Nodes},
+    view::entries::Records,
 };
 
 /// Counts of what [`StateView::check_integrity`] has gone through.
@@ -27,12 +32,6 @@ pub struct IntegrityReport {
 }
 
 impl StateView {
-    /// Returns the bytes of the tree node at `key`.
-    pub(crate) fn node(&self, key: &[u8]) -> Result<Bytes, Error> {
-        let missing = || Error::Damaged(format!("the tree node {:?} is missing", printable(key)));
-        self.lend_node(key)?.ok_or_else(missing)
-    }
-
     /// Computes every hash of this state anew.
     ///
     /// The check covers each tree node against its key, value and children, up to the root. It covers each value
@@ -47,10 +46,10 @@ impl StateView {
     /// Returns [`Error::Damaged`] with the first contradiction found.
     pub fn check_integrity(&self) -> Result<IntegrityReport, Error> {
         let mut nodes = 0;
-        let root = match &self.meta().root_key {
-            Some(key) => {
-                let range = Keys::default();
-                check_subtree(self, key, range, MAX_HEIGHT, &mut nodes)?.hash
+        let root = match self.tree()? {
+            Some(link) => {
+                check_subtree(self, link, Keys::default(), MAX_HEIGHT + 1, &mut nodes)?;
+                link.hash
             }
             None => NO_CHILD,
         };
@@ -62,7 +61,7 @@ impl StateView {
             )));
         }
         let (keys, local_keys) = check_entries(self)?;
-        let stored = count(self.nodes()?)?;
+        let stored = count(self.records()?)?;
         if nodes != keys || stored != keys {
             return Err(damaged(format!(
                 "{keys} keys, but {nodes} nodes in the tree and {stored} in its table"
@@ -73,26 +72,15 @@ impl StateView {
     }
 }
 
-fn count(nodes: Nodes) -> Result<u64, Error> {
+/// Returns the number of nodes in records.
+fn count(records: Records) -> Result<u64, Error> {
     let mut count = 0;
-    for node in nodes {
-        node?;
-        count += 1;
+    for entry in records {
+        let (key, bytes) = entry?;
+        let key = Shared::from(&*key);
+        count += record::decode(&key, &bytes).map_err(|problem| problem.at(&key))?.1 as u64;
     }
     Ok(count)
-}
-
-/// Hash and height of a checked subtree.
-struct Subtree {
-    hash: [u8; 32],
-    /// Heights of the root's children.
-    heights: (u8, u8),
-}
-
-impl Subtree {
-    fn height(&self) -> u8 {
-        1 + self.heights.0.max(self.heights.1) // at most MAX_HEIGHT, see `check_subtree`
-    }
 }
 
 /// The open interval in which all keys of a subtree must lie.
@@ -102,75 +90,54 @@ struct Keys<'a> {
     below: Option<&'a [u8]>,
 }
 
-/// Checks the subtree whose root is at `key` and which may be at most `limit` high. Adds its nodes to the count.
+/// Checks a subtree, which must be lower than `limit`, against the link to it. Adds its nodes to the count.
 fn check_subtree(
     state: &StateView,
-    key: &[u8],
+    link: &Link,
     range: Keys<'_>,
     limit: u8,
     nodes: &mut u64,
-) -> Result<Subtree, Error> {
-    let wrong = |what: &str| damaged(format!("the tree node {:?} has {what}", printable(key)));
+) -> Result<(), Error> {
+    let wrong =
+        |what: &str| damaged(format!("the tree node {:?} has {what}", printable(link.key())));
+    // Heights fall towards the leaves, so the recursion ends however the nodes are linked.
+    if link.height() >= limit {
+        return Err(wrong("a parent that is not higher"));
+    }
+    let key = &**link.key();
     if range.above.is_some_and(|above| key <= above)
         || range.below.is_some_and(|below| key >= below)
     {
         return Err(wrong("a place out of the order of keys"));
     }
-    let guard = state.node(key)?;
-    let node = Node::parse(&guard).map_err(|problem| problem.at(key))?;
-    if node.value[0] != TAG {
-        return Err(wrong("a value with another tag than 0"));
+    let node = resolve(state.checkpoint(), link)?;
+    let (left, right) = node.child_heights();
+    if left.abs_diff(right) > 1 {
+        return Err(wrong("children whose heights differ by more than one"));
     }
-    let value_hash = hash_value(&node.value);
-    if value_hash != node.value_hash || hash_kv(key, &value_hash) != node.kv_hash {
-        return Err(wrong("a value that does not give its hash"));
+    let hash = |side: &Subtree| side.as_ref().map_or(NO_CHILD, |link| link.hash);
+    let found = hash_node(key, &node.leaf(), &hash(&node.left), &hash(&node.right));
+    if found != link.hash || (left, right) != link.heights {
+        return Err(wrong("another hash or height than its parent says"));
     }
     *nodes += 1;
-    let below_here = Keys { below: Some(key), ..range };
-    let above_here = Keys { above: Some(key), ..range };
-    let mut check = |link: Option<&NodeLink<'_>>, range| match link {
-        Some(link) => check_child(state, key, link, range, limit, nodes),
-        None => Ok((NO_CHILD, 0)),
-    };
-    let left = check(node.left.as_ref(), below_here)?;
-    let right = check(node.right.as_ref(), above_here)?;
-    Ok(Subtree {
-        hash: hash_children(&node.kv_hash, &left.0, &right.0),
-        heights: (left.1, right.1),
-    })
-}
-
-/// Checks a child of the node at `parent` against what the parent says of it. Returns its hash and height.
-fn check_child(
-    state: &StateView,
-    parent: &[u8],
-    link: &NodeLink<'_>,
-    range: Keys<'_>,
-    limit: u8,
-    nodes: &mut u64,
-) -> Result<([u8; 32], u8), Error> {
-    // Heights fall towards the leaves, so the recursion ends however the nodes are linked.
-    if link.height() >= limit {
-        return Err(damaged(format!(
-            "the tree node {:?} has a child that is too high",
-            printable(parent)
-        )));
+    let sides = [
+        (&node.left, Keys { below: Some(key), ..range }),
+        (&node.right, Keys { above: Some(key), ..range }),
+    ];
+    for (side, range) in sides {
+        if let Some(child) = side {
+            check_subtree(state, child, range, link.height(), nodes)?;
+        }
     }
-    let child = check_subtree(state, link.key, range, link.height(), nodes)?;
-    if child.hash != link.hash || child.heights != link.heights {
-        return Err(damaged(format!(
-            "the tree node {:?} has another hash or height than its parent {:?} says",
-            printable(link.key),
-            printable(parent)
-        )));
-    }
-    Ok((child.hash, child.height()))
+    Ok(())
 }
 
 /// Checks every key outside `local.` against its tree node. Returns the number of keys inside and outside the root
 /// hash.
 fn check_entries(state: &StateView) -> Result<(u64, u64), Error> {
     let (mut keys, mut local_keys) = (0, 0);
+    let mut nodes = state.nodes()?;
     for entry in state.range(std::ops::Bound::Unbounded)? {
         let (key, value) = entry?;
         let (key, value) = (&*key, &*value);
@@ -183,9 +150,18 @@ fn check_entries(state: &StateView) -> Result<(u64, u64), Error> {
         }
         keys += 1;
         let tree_key = tree_key(key);
-        let guard = state.node(&tree_key)?;
-        let node = Node::parse(&guard).map_err(|problem| problem.at(&tree_key))?;
-        if node.value != leaf(value) {
+        let node = match tree_key {
+            Cow::Borrowed(_) => next_plain(&mut nodes)?.filter(|node| *node.key == *key),
+            // Keys that were hashed are in another order than the entries.
+            Cow::Owned(_) => find(state.tree()?, &tree_key, state.checkpoint())?,
+        };
+        let Some(node) = node else {
+            let key = printable(&tree_key);
+            return Err(damaged(format!(
+                "the tree node {key:?} is missing, or another is too much"
+            )));
+        };
+        if node.value != value_hash(value) {
             return Err(damaged(format!(
                 "the value of {:?} is not the one in the tree",
                 printable(key)
@@ -193,6 +169,14 @@ fn check_entries(state: &StateView) -> Result<(u64, u64), Error> {
         }
     }
     Ok((keys, local_keys))
+}
+
+/// Returns the next node whose key was not hashed.
+fn next_plain(nodes: &mut InOrder) -> Result<Option<Arc<TreeNode>>, Error> {
+    let plain = |node: &Result<Arc<TreeNode>, Error>| {
+        node.as_ref().map_or(true, |node| node.key.len() <= MAX_PLAIN_KEY)
+    };
+    nodes.find(plain).transpose()
 }
 
 fn check_blobs(state: &StateView) -> Result<u64, Error> {

@@ -18,12 +18,12 @@
 //! This is the algebra of "Just Join for Parallel Ordered Sets" (Blelloch, Ferizovic and Sun, SPAA 2016). Nothing
 //! here is recursive: a descent is a loop that keeps its nodes in a vector.
 
-use grovedb_merk::tree::{Link, TreeNode};
+use std::sync::Arc;
 
 use crate::{
     Error,
     tree::{
-        link::{Subtree, height, modified, put, take},
+        link::{Link, Subtree, TreeNode, height, modified, put, take},
         loader::Loader,
     },
 };
@@ -33,16 +33,16 @@ impl Loader<'_> {
     pub(crate) fn join(
         &mut self,
         left: Subtree,
-        node: TreeNode,
+        node: Arc<TreeNode>,
         right: Subtree,
-    ) -> Result<TreeNode, Error> {
+    ) -> Result<Arc<TreeNode>, Error> {
         let (left_height, right_height) = (height(&left), height(&right));
         if left_height > right_height + 1 {
             self.join_below(left, node, right, true)
         } else if right_height > left_height + 1 {
             self.join_below(right, node, left, false)
         } else {
-            put(put(node, true, left)?, false, right)
+            Ok(put(put(node, true, left), false, right))
         }
     }
 
@@ -67,10 +67,10 @@ impl Loader<'_> {
     fn join_below(
         &mut self,
         tall: Subtree,
-        node: TreeNode,
+        node: Arc<TreeNode>,
         low: Subtree,
         left: bool,
-    ) -> Result<TreeNode, Error> {
+    ) -> Result<Arc<TreeNode>, Error> {
         let mut above = Vec::new();
         let mut inner = tall;
         while height(&inner) > height(&low) + 1
@@ -80,15 +80,19 @@ impl Loader<'_> {
             inner = take(&mut parent, !left);
             above.push(parent);
         }
-        let mut joined = put(put(node, left, inner)?, !left, low)?;
+        let mut joined = put(put(node, left, inner), !left, low);
         while let Some(parent) = above.pop() {
-            joined = self.rebalance(put(parent, !left, modified(joined))?)?;
+            joined = self.rebalance(put(parent, !left, modified(joined)))?;
         }
         Ok(joined)
     }
 
     /// Splits off the first or the last node. Returns the rest of the tree and that node.
-    fn split_off_edge(&mut self, tree: Link, first: bool) -> Result<(Subtree, TreeNode), Error> {
+    fn split_off_edge(
+        &mut self,
+        tree: Link,
+        first: bool,
+    ) -> Result<(Subtree, Arc<TreeNode>), Error> {
         let mut above = Vec::new();
         let mut edge = self.load(tree)?;
         while let Some(next) = take(&mut edge, first) {
@@ -97,35 +101,39 @@ impl Loader<'_> {
         }
         let mut rest = take(&mut edge, !first);
         while let Some(parent) = above.pop() {
-            rest = modified(self.rebalance(put(parent, first, rest)?)?);
+            rest = modified(self.rebalance(put(parent, first, rest))?);
         }
         Ok((rest, edge))
     }
 
     /// Rotates if the heights of the two sides differ by two. All below `node` must be balanced.
-    fn rebalance(&mut self, mut node: TreeNode) -> Result<TreeNode, Error> {
-        let difference = node.balance_factor();
-        if difference.abs() <= 1 {
+    fn rebalance(&mut self, mut node: Arc<TreeNode>) -> Result<Arc<TreeNode>, Error> {
+        let (left_height, right_height) = node.child_heights();
+        if left_height.abs_diff(right_height) <= 1 {
             return Ok(node);
         }
-        let left = difference < 0;
+        let left = left_height > right_height;
         let mut child = self.take_loaded(&mut node, left)?;
-        if child.child_height(!left) > child.child_height(left) {
+        if height(child.side(!left)) > height(child.side(left)) {
             child = self.rotate(child, !left)?;
         }
-        let node = put(node, left, modified(child))?;
+        let node = put(node, left, modified(child));
         self.rotate(node, left)
     }
 
     /// Makes the child on the side `left` the root.
-    fn rotate(&mut self, mut node: TreeNode, left: bool) -> Result<TreeNode, Error> {
+    fn rotate(&mut self, mut node: Arc<TreeNode>, left: bool) -> Result<Arc<TreeNode>, Error> {
         let mut child = self.take_loaded(&mut node, left)?;
         let inner = take(&mut child, !left);
-        let node = put(node, left, inner)?;
-        put(child, !left, modified(node))
+        let node = put(node, left, inner);
+        Ok(put(child, !left, modified(node)))
     }
 
-    fn take_loaded(&mut self, node: &mut TreeNode, left: bool) -> Result<TreeNode, Error> {
+    fn take_loaded(
+        &mut self,
+        node: &mut Arc<TreeNode>,
+        left: bool,
+    ) -> Result<Arc<TreeNode>, Error> {
         let child = take(node, left);
         self.load(child.ok_or_else(|| Error::Tree("the higher side is empty".into()))?)
     }

@@ -1,64 +1,105 @@
 //! Loading of tree nodes into memory.
 
-use grovedb_merk::tree::{Link, TreeNode, kv::ValueDefinedCostType};
-use grovedb_version::version::{GroveVersion, v4::GROVE_V4};
+use std::sync::Arc;
 
 use crate::{
-    Error, StateView,
-    tree::node::{Node, printable},
+    Error,
+    disk::checkpoint::Checkpoint,
+    tree::{
+        link::{Link, Place, TreeNode},
+        node::printable,
+        record,
+    },
 };
 
 /// Loads nodes into memory and joins trees that are partly on disk.
 ///
 /// A subtree that only moves is not read.
 pub(crate) struct Loader<'a> {
-    pub(crate) state: &'a StateView,
+    pub(crate) checkpoint: &'a Checkpoint,
+    /// Serial of the commit that changes the tree.
+    pub(crate) serial: u64,
     /// Number of nodes read so far.
     pub(crate) fetched: usize,
+    /// Number of nodes copied, made and read to be changed so far.
+    pub(crate) visited: usize,
+    /// Number of records read so far.
+    pub(crate) records: usize,
 }
 
-impl Loader<'_> {
-    /// Loads the root of a subtree. Its children stay links.
+impl<'a> Loader<'a> {
+    pub(crate) fn new(checkpoint: &'a Checkpoint, serial: u64) -> Self {
+        Self { checkpoint, serial, fetched: 0, visited: 0, records: 0 }
+    }
+
+    /// Loads the root of a subtree, to be changed. Its children stay links.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Damaged`] if the stored bytes are no node, or not as high as the parent says. So heights fall
-    /// by at least one from node to node, in a damaged file too.
-    pub(crate) fn load(&mut self, link: Link) -> Result<TreeNode, Error> {
-        match link {
-            Link::Modified { tree, .. }
-            | Link::Uncommitted { tree, .. }
-            | Link::Loaded { tree, .. } => Ok(tree),
-            Link::Reference { key, child_heights, .. } => {
-                self.fetched += 1;
-                load(self.state, &key, Some(child_heights))
+    /// Returns [`Error::Damaged`] if the stored bytes are no record, or their first node is not as high as the parent says.
+    /// So heights fall by at least one from node to node, in a damaged file too.
+    pub(crate) fn load(&mut self, link: Link) -> Result<Arc<TreeNode>, Error> {
+        let mut node = match link.place {
+            Place::Memory(node) => node,
+            Place::Stored(_) => {
+                let (node, nodes) = read(self.checkpoint, &link)?;
+                self.fetched += nodes;
+                self.records += 1;
+                node
             }
+        };
+        self.own(&mut node);
+        Ok(node)
+    }
+
+    /// Makes a node one that only the changed tree has.
+    pub(crate) fn own(&mut self, node: &mut Arc<TreeNode>) {
+        let own = Arc::make_mut(node);
+        if own.serial != self.serial {
+            own.serial = self.serial;
+            self.visited += 1;
         }
     }
 }
 
-/// Reads the node at `key`. If it has a parent, its children must be as high as the parent says.
-pub(crate) fn load(
-    state: &StateView,
-    key: &[u8],
-    child_heights: Option<(u8, u8)>,
-) -> Result<TreeNode, Error> {
-    let damaged =
-        |what: String| Error::Damaged(format!("the tree node {:?} is {what}", printable(key)));
-    let bytes = state.lend_node(key)?.ok_or_else(|| damaged("missing".into()))?;
-    // The crate's decoder accepts heights that make it overflow later. Ours does not.
-    Node::parse(&bytes).map_err(|problem| problem.at(key))?;
-    let node = TreeNode::decode(key.to_vec(), &bytes, NO_COST, RULES)
-        .map_err(|error| damaged(format!("malformed: {error}")))?;
-    match child_heights.is_none_or(|heights| heights == node.child_heights()) {
-        true => Ok(node),
-        false => Err(damaged("not as high as its parent says".into())),
+/// Returns the node of a link.
+pub(crate) fn resolve(checkpoint: &Checkpoint, link: &Link) -> Result<Arc<TreeNode>, Error> {
+    match &link.place {
+        Place::Memory(node) => Ok(node.clone()),
+        Place::Stored(_) => read(checkpoint, link).map(|(node, _)| node),
     }
 }
 
-/// Version of the tree's rules. It is named, so that an update of the crate cannot change roots.
-const RULES: &GroveVersion = &GROVE_V4;
+/// Reads the record of a link that is not in memory. Returns its first node, and the number of its nodes.
+fn read(checkpoint: &Checkpoint, link: &Link) -> Result<(Arc<TreeNode>, usize), Error> {
+    let (node, nodes) = read_record(checkpoint, link.key())?;
+    match node.child_heights() == link.heights {
+        true => Ok((Arc::new(node), nodes)),
+        false => Err(damaged(link.key(), "not as high as its parent says")),
+    }
+}
 
-/// The crate's hook for values with a cost of their own, which ours do not have.
-const NO_COST: Option<&CostOf> = None;
-type CostOf = fn(&[u8], &GroveVersion) -> Option<ValueDefinedCostType>;
+/// Reads the record of the tree's root. `hash` is the root hash.
+pub(crate) fn read_root(checkpoint: &Checkpoint) -> Result<Option<Link>, Error> {
+    let Some(key) = &checkpoint.meta.root_key else { return Ok(None) };
+    let (node, _) = read_record(checkpoint, &key.as_slice().into())?;
+    Ok(Some(Link {
+        heights: node.child_heights(),
+        place: Place::Memory(Arc::new(node)),
+        hash: checkpoint.meta.root.0,
+        is_hashed: true,
+        is_apart: true,
+    }))
+}
+
+fn read_record(
+    checkpoint: &Checkpoint,
+    key: &crate::changes::Shared,
+) -> Result<(TreeNode, usize), Error> {
+    let bytes = checkpoint.tree.get(&**key)?.ok_or_else(|| damaged(key, "missing"))?;
+    record::decode(key, bytes.value()).map_err(|problem| problem.at(key))
+}
+
+fn damaged(key: &[u8], what: &str) -> Error {
+    Error::Damaged(format!("the tree node {:?} is {what}", printable(key)))
+}

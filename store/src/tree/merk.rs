@@ -1,90 +1,75 @@
-//! The tree of `grovedb-merk`: an AVL tree with a hash in every node, partly in memory.
+//! Changing the tree: an AVL tree with a hash in every node, partly in memory.
 //!
-//! The crate's own `Merk` type never evicts a node once loaded, and its walk through a batch recurses once for each
-//! removed key. Only the crate's nodes, links and hashes are used here. A batch is applied from the root down. A node
+//! The hashes are those of `grovedb-merk`. Nothing else of the crate is used: its tree keeps every node in memory, and its
+//! walk through a batch recurses once for each removed key. A batch is applied from the root down. A node
 //! divides the batch at its key, each half goes to the subtree on its side, and the two results are joined again,
 //! with the node or without it ([`crate::tree::join`]). So the tree is an AVL tree after every batch, and the
 //! recursion is as deep as the tree is high.
 //!
+//! The nodes on the way to a change are copied, and the others shared with the tree before. So each state has its tree.
+//!
 //! Two subtrees are changed in two threads if both have enough work. Neither that nor the set of nodes in memory
 //! influences the result, which is a function of the tree and the batch.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use capstan_kernel_ports::Hash;
-use grovedb_merk::tree::{AggregateData, Link, TreeNode};
 
 use crate::{
-    Error, StateView,
-    changes::{Shared, Written},
+    Error,
+    changes::Shared,
+    counts::TreeCounts,
+    disk::checkpoint::Checkpoint,
     threads::both,
     tree::{
-        evict::Eviction,
-        link::{PLACEHOLDER, Subtree, modified, new_node, take, with_leaf},
-        loader::{Loader, load},
-        state_tree::{Applied, Change, Leaf, StateTree},
+        link::{Link, Place, Subtree, TreeNode, modified, take},
+        loader::Loader,
+        record::level,
+        state_tree::{Applied, Change, ValueHash},
     },
 };
 
-/// A Merkle tree, partly in memory.
-pub(crate) struct MerkTree {
-    root: Option<TreeNode>,
-    eviction: Eviction,
-}
-
-impl StateTree for MerkTree {
-    fn open(state: &StateView, keep_nodes: usize) -> Result<Self, Error> {
-        let root = state.meta().root_key.as_deref();
-        let root = root.map(|key| load(state, key, None)).transpose()?;
-        Ok(Self { root, eviction: Eviction::new(keep_nodes) })
+/// Applies commits one after the other to `tree`, which lies over `checkpoint`. The changed nodes get `serial`.
+///
+/// Each commit lists its changes in key order, at most one for a key, and removes only existing keys.
+pub(crate) fn apply<C: AsRef<[Change]>>(
+    mut tree: Subtree,
+    commits: &[C],
+    checkpoint: &Checkpoint,
+    serial: u64,
+) -> Result<Applied, Error> {
+    let mut work = Work::new(checkpoint, serial);
+    for (index, changes) in commits.iter().enumerate() {
+        let fork = index + 1 == commits.len();
+        work.apply(&mut tree, changes.as_ref(), fork)?;
     }
-
-    fn apply<C: AsRef<[Change]>>(
-        &mut self,
-        commits: &[C],
-        state: &StateView,
-    ) -> Result<Applied, Error> {
-        let mut work = Work::new(state);
-        let mut collected = Collected::new();
-        let mut tree = self.root.take().and_then(modified);
-        for (index, changes) in commits.iter().enumerate() {
-            let changes = changes.as_ref();
-            let removed = changes.iter().filter(|(_, leaf)| leaf.is_none());
-            collected.extend(removed.map(|(key, _)| (key.as_slice().into(), None)));
-            let fork = index + 1 == commits.len();
-            work.apply(&mut tree, changes, fork)?;
-        }
-        // A written node wins: a key may have been removed by one commit and set by the next.
-        let mut applied = Applied::default();
-        if let Some(link) = tree {
-            let mut root = work.loader.load(link)?;
-            work.hash(&mut root);
-            applied.root = Hash(root.hash().value);
-            applied.root_key = Some(root.key().to_vec());
-            self.eviction.evict(&mut root, work.loader.fetched + work.added)?;
-            self.root = Some(root);
-            collected.extend(work.collected);
-        }
-        applied.nodes = collected.into_iter().collect::<Vec<Written>>();
-        Ok(applied)
+    if let Some(link) = &mut tree {
+        work.settle(link, None);
     }
+    let Work { loader, gone, added, hashed } = work;
+    let counts = TreeCounts {
+        visited: (loader.visited + added) as u64,
+        loaded: loader.records as u64,
+        hashed: hashed as u64,
+    };
+    let root = Hash(tree.as_ref().map_or([0; 32], |link| link.hash));
+    Ok(Applied { root, tree, gone, added: loader.fetched + added, counts })
 }
-
-/// Changed nodes by key, `None` if removed. It is never iterated where the order matters.
-type Collected = HashMap<Shared, Option<Shared>>;
 
 /// One thread's share of the work on a tree.
 struct Work<'a> {
     loader: Loader<'a>,
-    /// The nodes that were hashed.
-    collected: Collected,
+    /// Keys of records that are no longer the first of a record.
+    gone: Vec<Shared>,
     /// Number of new nodes.
     added: usize,
+    /// Number of nodes that were hashed.
+    hashed: usize,
 }
 
 impl<'a> Work<'a> {
-    fn new(state: &'a StateView) -> Self {
-        Self { loader: Loader { state, fetched: 0 }, collected: Collected::new(), added: 0 }
+    fn new(checkpoint: &'a Checkpoint, serial: u64) -> Self {
+        Self { loader: Loader::new(checkpoint, serial), gone: Vec::new(), added: 0, hashed: 0 }
     }
 
     /// Applies `batch` to `tree`, without hashing. Only subtrees that were changed in two threads are hashed. `fork`
@@ -99,7 +84,7 @@ impl<'a> Work<'a> {
         let Some(mut open) = self.open(tree)? else {
             return self.build(tree, batch);
         };
-        let place = batch.binary_search_by(|(key, _)| key.as_slice().cmp(open.node.key()));
+        let place = batch.binary_search_by(|(key, _)| (**key).cmp(&*open.node.key));
         let (left, right) = match place {
             Ok(at) => (&batch[..at], &batch[at + 1..]),
             Err(at) => batch.split_at(at),
@@ -118,13 +103,13 @@ impl<'a> Work<'a> {
     /// Builds a tree of the keys that `batch` sets.
     fn build(&mut self, tree: &mut Subtree, batch: &[Change]) -> Result<(), Error> {
         let (left, rest) = batch.split_at(batch.len() / 2);
-        let Some(((key, leaf), right)) = rest.split_first() else {
+        let Some(((key, value), right)) = rest.split_first() else {
             return Ok(());
         };
-        let Some(leaf) = leaf else {
+        let Some(value) = value else {
             return self.build_around(tree, left, right);
         };
-        let mut open = self.open_new(key, leaf);
+        let mut open = self.open_new(key, value);
         self.build(&mut open.left, left)?;
         self.build(&mut open.right, right)?;
         self.close(tree, open, None)
@@ -158,28 +143,32 @@ impl<'a> Work<'a> {
     }
 
     #[inline(never)]
-    fn open_new(&mut self, key: &[u8], leaf: &Leaf) -> Box<Open> {
+    fn open_new(&mut self, key: &Shared, value: &ValueHash) -> Box<Open> {
         self.added += 1;
-        Box::new(Open { node: new_node(key, leaf), left: None, right: None })
+        let node = TreeNode::new(key.clone(), *value, self.loader.serial);
+        Box::new(Open { node: Arc::new(node), left: None, right: None })
     }
 
-    /// Puts a tree together again, whose root gets a new leaf, is removed, or stays.
+    /// Puts a tree together again, whose root gets a new value, is removed, or stays.
     #[inline(never)]
     fn close(
         &mut self,
         tree: &mut Subtree,
         open: Box<Open>,
-        operation: Option<Option<&Leaf>>,
+        operation: Option<Option<&ValueHash>>,
     ) -> Result<(), Error> {
-        let Open { node, left, right } = *open;
-        let node = match operation {
-            None => node,
-            Some(Some(leaf)) => with_leaf(node, leaf),
+        let Open { mut node, left, right } = *open;
+        match operation {
+            None => {}
+            Some(Some(value)) => Arc::make_mut(&mut node).set_value(*value),
             Some(None) => {
+                if node.is_apart {
+                    self.gone.push(node.key.clone());
+                }
                 *tree = self.loader.concatenate(left, right)?;
                 return Ok(());
             }
-        };
+        }
         *tree = modified(self.loader.join(left, node, right)?);
         Ok(())
     }
@@ -191,11 +180,14 @@ impl<'a> Work<'a> {
         left: (&mut Subtree, &[Change]),
         right: (&mut Subtree, &[Change]),
     ) -> Result<(), Error> {
-        let mut other = Work::new(self.loader.state);
+        let mut other = Work::new(self.loader.checkpoint, self.loader.serial);
         both(|| other.whole(left), || self.whole(right))?;
-        self.collected.extend(other.collected);
+        self.gone.extend(other.gone);
         self.loader.fetched += other.loader.fetched;
+        self.loader.visited += other.loader.visited;
+        self.loader.records += other.loader.records;
         self.added += other.added;
+        self.hashed += other.hashed;
         Ok(())
     }
 
@@ -207,48 +199,45 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Hashes all changes at and below `node`, and collects the changed nodes.
-    fn hash(&mut self, node: &mut TreeNode) {
+    /// Hashes all changes below a link.
+    fn hash_link(&mut self, link: &mut Link) {
+        let (false, Place::Memory(node)) = (link.is_hashed, &mut link.place) else { return };
+        let node = Arc::make_mut(node);
+        let level = level(node.height());
         for left in [true, false] {
-            if let Some(link) = node.link_mut(left) {
-                self.hash_link(link);
+            if let Some(link) = node.side_mut(left) {
+                self.settle(link, Some(level));
             }
         }
-        self.collect(node);
+        self.hashed += 1;
+        (link.hash, link.is_hashed) = (node.hash(), true);
     }
 
-    fn hash_link(&mut self, link: &mut Link) {
-        if let Link::Modified { tree, .. } = link {
-            self.hash(tree);
-            set_hash(link);
-        }
-    }
-
+    /// Hashes all changes below a link, and decides whether its node begins a record. `above` is the level of its parent.
+    ///
+    /// A node that did not change keeps its record. One that did not begin a record, and must now, counts as changed.
     #[inline(never)]
-    fn collect(&mut self, node: &TreeNode) {
-        self.collected.insert(node.key().into(), Some(node.encode().into()));
+    fn settle(&mut self, link: &mut Link, above: Option<u8>) {
+        self.hash_link(link);
+        let begins = above.is_none_or(|above| level(link.height()) < above);
+        let Place::Memory(node) = &mut link.place else { return };
+        if link.is_apart == begins || (!begins && node.serial != self.loader.serial) {
+            return;
+        }
+        match begins {
+            true => self.loader.own(node),
+            false => self.gone.push(node.key.clone()),
+        }
+        Arc::make_mut(node).is_apart = begins;
+        link.is_apart = begins;
     }
 }
 
 /// A tree whose root is taken off. It is boxed, since one is open at each level of recursion.
 struct Open {
-    node: TreeNode,
+    node: Arc<TreeNode>,
     left: Subtree,
     right: Subtree,
-}
-
-/// Writes its hash into the link to a node below which all is hashed.
-#[inline(never)]
-fn set_hash(link: &mut Link) {
-    *link = match std::mem::replace(link, PLACEHOLDER) {
-        Link::Modified { tree, child_heights, .. } => Link::Loaded {
-            hash: tree.hash().value,
-            child_heights,
-            tree,
-            aggregate_data: AggregateData::NoAggregateData,
-        },
-        other => other,
-    };
 }
 
 /// Number of changes on each side from which two threads are worth their cost.
@@ -262,7 +251,10 @@ mod tests {
     use capstan_kernel_ports::store::Overlay;
 
     use super::*;
-    use crate::{Store, tree::state_tree::leaf};
+    use crate::{
+        Store,
+        tree::{state_tree::value_hash, walk::each_changed},
+    };
 
     #[test]
     fn two_threads_change_the_same_nodes_as_one() {
@@ -272,8 +264,8 @@ mod tests {
         store.commit(store.prepare(block).unwrap(), 1).unwrap();
         let state = store.reader();
         let removed = |from: u32, to: u32| (from..to).map(|i| (2 * i, None));
-        let set = |from: u32, to: u32| (from..to).map(|i| (i, Some(leaf(b"2"))));
-        let batches: [BTreeMap<u32, Option<crate::tree::state_tree::Leaf>>; 6] = [
+        let set = |from: u32, to: u32| (from..to).map(|i| (i, Some(value_hash(b"2"))));
+        let batches: [BTreeMap<u32, Option<ValueHash>>; 6] = [
             set(0, 8_000).collect(),
             removed(0, 4_000).skip(1).collect(),
             removed(0, 1_900).chain(set(4_001, 8_000)).collect(),
@@ -282,14 +274,21 @@ mod tests {
             set(8_000, 20_000).chain(removed(0, 150)).collect(),
         ];
         for (number, batch) in batches.into_iter().enumerate() {
-            let batch: Vec<Change> =
-                batch.into_iter().map(|(key, leaf)| (key.to_be_bytes().to_vec(), leaf)).collect();
+            let batch: Vec<Change> = batch
+                .into_iter()
+                .map(|(key, value)| (Shared::from(key.to_be_bytes()), value))
+                .collect();
             // Of several commits only the last one is applied in two threads.
             let [two, one] = [vec![batch.clone()], vec![batch, Vec::new()]].map(|commits| {
-                let mut tree = MerkTree::open(&state, 100).unwrap();
-                let mut applied = tree.apply(&commits, &state).unwrap();
-                applied.nodes.sort();
-                applied
+                let tree = state.tree().unwrap().clone();
+                let applied = apply(tree, &commits, state.checkpoint(), 2).unwrap();
+                let mut records = Vec::new();
+                each_changed(&applied.tree, 1, &mut |key, bytes| {
+                    records.push((key.to_vec(), bytes));
+                    Ok(())
+                })
+                .unwrap();
+                (applied.root, records)
             });
             assert_eq!(two, one, "batch {number}");
         }

@@ -1,11 +1,11 @@
-//! The Merkle tree as the rest of the store sees it: the shape of its entries, and the trait of a tree.
+//! The Merkle tree as the rest of the store sees it: its entries, and the result of changes.
 
 use std::borrow::Cow;
 
 use capstan_kernel_ports::Hash;
 use sha2::{Digest, Sha256};
 
-use crate::{Error, StateView, changes::Written};
+use crate::{changes::Shared, counts::TreeCounts, tree::link::Subtree};
 
 /// First byte of every value in the tree. `grovedb-merk` accepts the value of a node that begins with 1 or 2
 /// unverified, so no other tag may ever be accepted.
@@ -16,7 +16,7 @@ pub(crate) type Leaf = [u8; 33];
 
 /// Length of the longest key that enters the tree unchanged. `grovedb-merk` takes up to 255 bytes, and keys of
 /// exactly that length are those that [`tree_key`] makes.
-const MAX_PLAIN_KEY: usize = 254;
+pub(crate) const MAX_PLAIN_KEY: usize = 254;
 /// Length of the part of a longer key that its tree key keeps.
 const LONG_KEY_HEAD: usize = 223;
 
@@ -32,48 +32,42 @@ pub(crate) fn tree_key(key: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Returns the leaf of a value.
-pub(crate) fn leaf(value: &[u8]) -> Leaf {
-    leaf_of_hash(&Sha256::digest(value).into())
+/// SHA-256 of a value.
+pub(crate) type ValueHash = [u8; 32];
+
+/// Returns the SHA-256 of a value.
+pub(crate) fn value_hash(value: &[u8]) -> ValueHash {
+    Sha256::digest(value).into()
 }
 
 /// Returns the leaf of a value with this SHA-256.
-pub(crate) fn leaf_of_hash(hash: &[u8; 32]) -> Leaf {
+pub(crate) fn leaf_of_hash(hash: &ValueHash) -> Leaf {
     let mut leaf = [TAG; 33];
     leaf[1..].copy_from_slice(hash);
     leaf
 }
 
-/// A tree key with its new leaf, or `None` if it is removed.
-pub(crate) type Change = (Vec<u8>, Option<Leaf>);
+/// A tree key with the hash of its new value, or `None` if it is removed.
+pub(crate) type Change = (Shared, Option<ValueHash>);
 
 /// Result of changes to a tree.
-#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
     /// New root hash.
     pub(crate) root: Hash,
-    /// Tree key of the new root node.
-    pub(crate) root_key: Option<Vec<u8>>,
-    /// Changed nodes and the keys of removed ones, in any order.
-    pub(crate) nodes: Vec<Written>,
+    /// The new tree, hashed.
+    pub(crate) tree: Subtree,
+    /// Keys of records that the state's file has and the new tree has not, as far as these changes made them so.
+    pub(crate) gone: Vec<Shared>,
+    /// Number of nodes that came into memory.
+    pub(crate) added: usize,
+    pub(crate) counts: TreeCounts,
 }
 
-/// An authenticated tree over tree keys.
-///
-/// It may keep part of its nodes in memory. Roots, changed nodes and shape must not depend on which.
-pub(crate) trait StateTree: Sized {
-    /// Opens the tree of `state`, which keeps about `keep_nodes` nodes in memory.
-    fn open(state: &StateView, keep_nodes: usize) -> Result<Self, Error>;
-
-    /// Applies commits one after the other to the committed `state`.
-    ///
-    /// Each commit lists its changes in key order, at most one for a key, and removes only existing keys. After an
-    /// error the tree must be dropped.
-    fn apply<C: AsRef<[Change]>>(
-        &mut self,
-        commits: &[C],
-        state: &StateView,
-    ) -> Result<Applied, Error>;
+impl Applied {
+    /// Returns the tree key of the new root node.
+    pub(crate) fn root_key(&self) -> Option<Vec<u8>> {
+        self.tree.as_ref().map(|link| link.key().to_vec())
+    }
 }
 
 #[cfg(test)]

@@ -39,8 +39,8 @@ type StoredRange = Range<'static, &'static [u8], &'static [u8]>;
 
 /// Iterator over entries in key order.
 pub(crate) type Entries = Merged<MemoryRange>;
-/// Iterator over tree nodes in key order.
-pub(crate) type Nodes = Merged<vec::IntoIter<Written>>;
+/// Iterator over the records of the tree in key order.
+pub(crate) type Records = Merged<vec::IntoIter<Written>>;
 
 /// A merge of the records in the file with the records in memory, in key order. Those in memory win.
 pub(crate) struct Merged<W: Iterator<Item = Written>> {
@@ -70,8 +70,8 @@ impl Entries {
     }
 }
 
-impl Nodes {
-    /// Merges `stored` with the nodes in `written`.
+impl Records {
+    /// Merges `stored` with the records in `written`.
     pub(crate) fn new(stored: StoredRange, written: Vec<Written>) -> Self {
         Self { stored: stored.peekable(), written: written.into_iter().peekable() }
     }

@@ -58,28 +58,23 @@ impl Layers {
             .min_by(|(one, _), (other, _)| one.cmp(other))
     }
 
-    /// Returns the last form of the tree node at `key` after the commits up to `serial`, or `None` if they did not
-    /// change it.
-    pub(crate) fn node(&self, key: &[u8], serial: u64) -> Option<Option<Shared>> {
-        self.newest_first().find_map(|layer| layer.node(key, serial))
-    }
-
     /// Returns the blob `hash` if a commit up to `serial` added it.
     pub(crate) fn blob(&self, hash: &Hash, serial: u64) -> Option<Shared> {
         self.newest_first().find_map(|layer| layer.blob(hash, serial))
     }
 
-    /// Returns all changes of commits up to `serial`, each kind in key order.
-    pub(crate) fn up_to(&self, serial: u64) -> Changes {
+    /// Returns all changes of commits up to `serial`, entries and blobs in key order. Of the records that are gone only those
+    /// of commits after `after`.
+    pub(crate) fn up_to(&self, serial: u64, after: u64) -> Changes {
         let mut changed = self.oldest_first().filter(|layer| layer.last() > 0);
         let Some(first) = changed.next() else {
             return Changes::default();
         };
-        changed.fold(first.up_to(serial), |below, layer| {
-            let over = layer.up_to(serial);
+        changed.fold(first.up_to(serial, after), |below, layer| {
+            let over = layer.up_to(serial, after);
             Changes {
                 flat: merged(below.flat, over.flat),
-                nodes: merged(below.nodes, over.nodes),
+                gone: [below.gone, over.gone].concat(),
                 blobs: merged(below.blobs, over.blobs),
             }
         })
@@ -111,7 +106,8 @@ mod tests {
         let flat: Vec<Written> =
             entries.iter().map(|(key, value)| (shared(key), value.map(shared))).collect();
         let blobs = vec![(Hash([serial as u8; 32]), shared("blob"))];
-        layers.add(serial, Changes { nodes: flat.clone(), flat, blobs });
+        let gone = flat.iter().map(|(key, _)| key.clone()).collect();
+        layers.add(serial, Changes { flat, gone, blobs });
     }
 
     fn texts(written: Vec<Written>) -> Vec<(String, Option<String>)> {
@@ -133,7 +129,6 @@ mod tests {
                 layers.first_from(from.as_ref().map(|key: &Shared| &**key), serial)
             {
                 assert_eq!(layers.get(&key, serial), Some(value.clone()));
-                assert_eq!(layers.node(&key, serial), Some(value.clone()));
                 found.push((key.clone(), value));
                 from = Bound::Excluded(key);
             }
@@ -141,20 +136,23 @@ mod tests {
         };
         for serial in 1..=3 {
             for layers in [&layers, &layers.seal()] {
-                assert_eq!(walk(layers, serial), layers.up_to(serial).flat);
-                assert_eq!(layers.up_to(serial).nodes, layers.up_to(serial).flat);
-                let blobs = layers.up_to(serial).blobs;
+                assert_eq!(walk(layers, serial), layers.up_to(serial, 0).flat);
+                let gone = |after| layers.up_to(serial, after).gone.len();
+                assert_eq!(gone(0), [2, 4, 7][serial as usize - 1]);
+                assert_eq!(gone(serial - 1), [2, 2, 3][serial as usize - 1]);
+                assert_eq!(gone(serial), 0);
+                let blobs = layers.up_to(serial, 0).blobs;
                 assert_eq!(blobs.len() as u64, serial);
                 assert!(blobs.iter().all(|(hash, _)| layers.blob(hash, serial).is_some()));
                 assert!(layers.blob(&Hash([serial as u8 + 1; 32]), serial).is_none());
             }
         }
         assert_eq!(
-            texts(layers.up_to(3).flat),
+            texts(layers.up_to(3, 0).flat),
             [("a", Some("3")), ("b", None), ("c", Some("2")), ("d", Some("3"))]
                 .map(|(key, value)| (key.to_owned(), value.map(str::to_owned)))
         );
-        assert_eq!(walk(&below, 2), layers.up_to(2).flat, "as it was when it was sealed");
+        assert_eq!(walk(&below, 2), layers.up_to(2, 0).flat, "as it was when it was sealed");
     }
 
     #[test]
@@ -164,12 +162,12 @@ mod tests {
         write(&layers, 2, &[("a", Some("2"))]);
         let layers = layers.seal();
         write(&layers, 3, &[("b", Some("3"))]);
-        assert_eq!(layers.after(1).up_to(3).flat, layers.up_to(3).flat);
+        assert_eq!(layers.after(1).up_to(3, 0).flat, layers.up_to(3, 0).flat);
         let after = layers.after(2);
-        assert_eq!(texts(after.up_to(3).flat).len(), 1);
+        assert_eq!(texts(after.up_to(3, 0).flat).len(), 1);
         assert!(after.get(b"a", 3).is_none());
         let after = layers.after(3);
-        assert!(after.up_to(3).flat.is_empty());
+        assert!(after.up_to(3, 0).flat.is_empty());
         write(&after, 4, &[("c", None)]);
         assert_eq!(after.get(b"c", 4), Some(None));
         assert!(layers.get(b"c", 4).is_none(), "who reads what was before sees no later layer");

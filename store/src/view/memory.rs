@@ -1,7 +1,7 @@
 //! One layer: changes of recent commits in memory, until a checkpoint has them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     ops::Bound,
     sync::{PoisonError, RwLock, RwLockReadGuard},
 };
@@ -22,8 +22,8 @@ struct Tables {
     /// Serial of the last commit.
     last: u64,
     flat: BTreeMap<Shared, Versions>,
-    /// Hashed, since nodes are looked up in every block and sorted only for a checkpoint.
-    nodes: HashMap<Shared, Versions>,
+    /// Keys of records that the tree no longer has, with the serial of the commit.
+    gone: Vec<(u64, Shared)>,
     blobs: BTreeMap<Hash, (u64, Shared)>,
 }
 
@@ -47,9 +47,7 @@ impl Memory {
         for (key, value) in changes.flat {
             tables.flat.entry(key).or_default().0.push((serial, value));
         }
-        for (key, node) in changes.nodes {
-            tables.nodes.entry(key).or_default().0.push((serial, node));
-        }
+        tables.gone.extend(changes.gone.into_iter().map(|key| (serial, key)));
         for (hash, bytes) in changes.blobs {
             tables.blobs.entry(hash).or_insert((serial, bytes));
         }
@@ -72,12 +70,6 @@ impl Memory {
         range.find_map(|(key, versions)| Some((key.clone(), versions.at(serial)?.clone())))
     }
 
-    /// Returns the last form of the tree node at `key` after the commits up to `serial`, or `None` if they did not
-    /// change it.
-    pub(crate) fn node(&self, key: &[u8], serial: u64) -> Option<Option<Shared>> {
-        self.read().nodes.get(key).and_then(|versions| versions.at(serial)).cloned()
-    }
-
     /// Returns the blob `hash` if a commit up to `serial` added it.
     pub(crate) fn blob(&self, hash: &Hash, serial: u64) -> Option<Shared> {
         let tables = self.read();
@@ -85,18 +77,18 @@ impl Memory {
         (*written <= serial).then(|| bytes.clone())
     }
 
-    /// Returns all changes of commits up to `serial`, each kind in key order.
-    pub(crate) fn up_to(&self, serial: u64) -> Changes {
+    /// Returns all changes of commits up to `serial`, entries and blobs in key order. Of the records that are gone only those
+    /// of commits after `after`: an earlier one may be there again.
+    pub(crate) fn up_to(&self, serial: u64, after: u64) -> Changes {
         let tables = self.read();
         let last = |(key, versions): (&Shared, &Versions)| {
             Some((key.clone(), versions.at(serial)?.clone()))
         };
-        let mut nodes: Vec<_> = tables.nodes.iter().filter_map(last).collect();
-        nodes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let gone = tables.gone.iter().filter(|(at, _)| (after + 1..=serial).contains(at));
         let blobs = tables.blobs.iter().filter(|(_, (written, _))| *written <= serial);
         Changes {
             flat: tables.flat.iter().filter_map(last).collect(),
-            nodes,
+            gone: gone.map(|(_, key)| key.clone()).collect(),
             blobs: blobs.map(|(hash, (_, bytes))| (*hash, bytes.clone())).collect(),
         }
     }

@@ -1,6 +1,6 @@
 //! A committed state at one height.
 
-use std::{ops::Bound, path::Path, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, path::Path, sync::Arc};
 
 use capstan_kernel_ports::{
     Hash,
@@ -10,10 +10,16 @@ use redb::Database;
 
 use crate::{
     Error,
-    changes::Changes,
+    changes::{Changes, Shared},
+    counts::Counters,
     disk::checkpoint::Checkpoint,
     disk::meta::Meta,
-    view::entries::{Bytes, Entries, Nodes, blobs},
+    tree::{
+        link::Subtree,
+        loader::read_root,
+        walk::{InOrder, each_changed},
+    },
+    view::entries::{Bytes, Entries, Records, blobs},
     view::gap::Gaps,
     view::layers::Layers,
     view::live::Live,
@@ -32,8 +38,8 @@ pub struct StateView {
     memory: Layers,
     /// Key ranges without keys, as far as blocks have found out.
     gaps: Arc<Gaps>,
-    /// `false` if the nodes of this state's tree are not known, only its entries.
-    has_tree: bool,
+    /// The tree, over the checkpoint. `None` if it is not known, only the entries.
+    tree: Option<Subtree>,
 }
 
 /// Size limit of the known gaps of a state, in bytes. When they would grow beyond, all are forgotten.
@@ -50,15 +56,22 @@ impl StateView {
         self.meta.root
     }
 
-    /// Creates the view of a checkpoint.
-    pub(crate) fn stored(checkpoint: Arc<Checkpoint>) -> Self {
+    /// Creates the view of a checkpoint. Reads the root of the tree.
+    pub(crate) fn stored(checkpoint: Arc<Checkpoint>) -> Result<Self, Error> {
         let meta = Arc::new(checkpoint.meta.clone());
-        Self { meta, checkpoint, memory: Layers::default(), gaps: Arc::default(), has_tree: true }
+        let tree = Some(read_root(&checkpoint)?);
+        Ok(Self { meta, checkpoint, memory: Layers::default(), gaps: Arc::default(), tree })
     }
 
-    /// Returns the state after one more commit, which leads to `meta` by these changes. `found` are gaps that this
-    /// state was found to have.
-    pub(crate) fn advance(&self, meta: Meta, changes: Changes, found: &Gaps) -> Self {
+    /// Returns the state after one more commit, which leads to `meta` and `tree` by these changes. `found` are gaps that
+    /// this state was found to have.
+    pub(crate) fn advance(
+        &self,
+        meta: Meta,
+        changes: Changes,
+        tree: Option<Subtree>,
+        found: &Gaps,
+    ) -> Self {
         let mut gaps = self.gaps.clone();
         if found.size_bytes() > 0 || gaps.size_bytes() > 0 {
             let changed = Arc::make_mut(&mut gaps);
@@ -70,7 +83,7 @@ impl StateView {
             }
         }
         self.memory.add(meta.serial, changes);
-        Self { meta: Arc::new(meta), gaps, ..self.clone() }
+        Self { meta: Arc::new(meta), gaps, tree, ..self.clone() }
     }
 
     /// Returns the same state over a later checkpoint, which must not be after this state.
@@ -85,22 +98,19 @@ impl StateView {
         Self { memory: self.memory.seal(), ..self.clone() }
     }
 
-    /// Returns the same state without its tree.
-    pub(crate) fn without_tree(&self) -> Self {
-        Self { has_tree: false, ..self.clone() }
-    }
-
-    /// Returns whether the nodes of this state's tree are known.
+    /// Returns whether the tree of this state is known.
     pub(crate) fn has_tree(&self) -> bool {
-        self.has_tree
+        self.tree.is_some()
     }
 
-    /// Fails if this state has no tree.
-    fn check_tree(&self) -> Result<(), Error> {
-        match self.has_tree {
-            true => Ok(()),
-            false => Err(Error::NoTree(self.height())),
-        }
+    /// Returns the tree of this state, which lies over [`StateView::checkpoint`].
+    pub(crate) fn tree(&self) -> Result<&Subtree, Error> {
+        self.tree.as_ref().ok_or_else(|| Error::NoTree(self.height()))
+    }
+
+    /// Returns the last checkpoint at or before this state.
+    pub(crate) fn checkpoint(&self) -> &Arc<Checkpoint> {
+        &self.checkpoint
     }
 
     /// Writes this state to the state's file.
@@ -108,8 +118,13 @@ impl StateView {
         &self,
         db: &Arc<Database>,
         path: &Path,
+        counters: &Counters,
     ) -> Result<Checkpoint, Error> {
-        Checkpoint::write(db, path, &self.changes(), &self.meta)
+        let tree = self.tree()?;
+        let since = self.checkpoint_serial();
+        Checkpoint::write(db, path, &self.changes(), &self.meta, counters, |write| {
+            each_changed(tree, since, write)
+        })
     }
 
     pub(crate) fn meta(&self) -> &Meta {
@@ -139,15 +154,6 @@ impl StateView {
         }
     }
 
-    /// Returns the tree node at `key` without a copy.
-    pub(crate) fn lend_node(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        self.check_tree()?;
-        match self.memory.node(key, self.meta.serial) {
-            Some(written) => Ok(written.map(Bytes::InMemory)),
-            None => Ok(self.checkpoint.tree.get(key)?.map(Bytes::Stored)),
-        }
-    }
-
     /// Returns all entries at or after the lower bound `from`, in key order.
     pub(crate) fn range(&self, from: Bound<&[u8]>) -> Result<Entries, Error> {
         let stored = self.checkpoint.flat.range::<&[u8]>((from, Bound::Unbounded))?;
@@ -160,10 +166,20 @@ impl StateView {
     }
 
     /// Returns all tree nodes, in the order of tree keys.
-    pub(crate) fn nodes(&self) -> Result<Nodes, Error> {
-        self.check_tree()?;
+    pub(crate) fn nodes(&self) -> Result<InOrder, Error> {
+        Ok(InOrder::new(self.tree()?.clone(), self.checkpoint.clone()))
+    }
+
+    /// Returns all records of the tree as a checkpoint of this state would have them, in the order of their keys.
+    pub(crate) fn records(&self) -> Result<Records, Error> {
+        let gone = self.changes().gone.into_iter().map(|key| (key, None));
+        let mut written: BTreeMap<Shared, Option<Shared>> = gone.collect();
+        each_changed(self.tree()?, self.checkpoint_serial(), &mut |key, bytes| {
+            written.insert(key.clone(), Some(bytes.into()));
+            Ok(())
+        })?;
         let stored = self.checkpoint.tree.range::<&[u8]>(..)?;
-        Ok(Nodes::new(stored, self.changes().nodes))
+        Ok(Records::new(stored, written.into_iter().collect()))
     }
 
     /// Returns all blobs, in the order of their hashes.
@@ -182,7 +198,7 @@ impl StateView {
 
     /// Returns the difference to the checkpoint.
     fn changes(&self) -> Changes {
-        self.memory.up_to(self.meta.serial)
+        self.memory.up_to(self.meta.serial, self.checkpoint_serial())
     }
 
     fn first_from(&self, from: Bound<&[u8]>, prefix: &[u8]) -> Result<Option<Entry>, Error> {

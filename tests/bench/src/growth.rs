@@ -9,10 +9,12 @@ mod keys;
 pub(crate) mod objects;
 mod picture;
 mod vats;
+mod verdict;
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use capstan_store::{Counts, Store};
 use serde_json::{Value, json};
 
 use crate::cpu_time;
@@ -25,6 +27,8 @@ pub(crate) struct Point {
     size: u64,
     /// Names of costs, with microseconds.
     costs: Vec<(&'static str, f64)>,
+    /// Names of counts, which do not depend on the machine.
+    counts: Vec<(&'static str, f64)>,
 }
 
 /// Costs along one axis.
@@ -44,6 +48,9 @@ const AXES: [(&str, u64, u64, u64, Measure); 4] = [
 ];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
+    if let [keys::CRASH, rest @ ..] = arguments {
+        return keys::crash(rest);
+    }
     let Arguments { only, largest, as_json, svg } = Arguments::parse(arguments)?;
     let mut axes = Vec::new();
     for ((name, smallest, _, _, measure), largest) in AXES.into_iter().zip(largest) {
@@ -111,15 +118,25 @@ fn axis(name: &str) -> Result<(&'static str, usize)> {
 
 impl Axis {
     fn print(&self) {
-        let Some(first) = self.points.first() else { return };
-        print!("\n{:<44}", format!("CPU µs, by {}", self.name));
+        self.table("CPU µs", |point| &point.costs, Self::exceeds);
+        self.table("Counts", |point| &point.counts, Self::counts_exceed);
+    }
+
+    fn table(
+        &self,
+        what: &str,
+        of: impl Fn(&Point) -> &[(&'static str, f64)],
+        exceeds: impl Fn(&Self, usize) -> bool,
+    ) {
+        let Some(first) = self.points.first().filter(|first| !of(first).is_empty()) else { return };
+        print!("\n{:<52}", format!("{what}, by {}", self.name));
         self.points.iter().for_each(|point| print!("{:>12}", point.size));
-        println!("{:>10}  over the logarithm", "a decade");
-        for (at, (cost, _)) in first.costs.iter().enumerate() {
-            print!("{cost:<44}");
-            self.points.iter().for_each(|point| print!("{:>12.1}", point.costs[at].1));
-            print!("{:>10}", self.growth(at).map_or_else(String::new, |by| format!("{by:.2}×")));
-            println!("  {}", if self.exceeds(at) { "faster" } else { "" });
+        println!("  over the logarithm");
+        for (at, (name, _)) in of(first).iter().enumerate() {
+            print!("{name:<52}");
+            let digits = if what == "Counts" { 2 } else { 1 };
+            self.points.iter().for_each(|point| print!("{:>12.digits$}", of(point)[at].1));
+            println!("  {}", if exceeds(self, at) { "faster" } else { "" });
         }
     }
 
@@ -131,29 +148,26 @@ impl Axis {
     }
 
     /// Returns whether a cost grows faster than the logarithm of the size, beyond what one run scatters.
-    ///
-    /// It does if it grows by more than [`SCATTER`] times the logarithm over all sizes, and over the last decade. The second
-    /// leaves out costs that grow up to a bound: a batch that touches all of a small state touches a part of a large one.
     fn exceeds(&self, cost: usize) -> bool {
-        let last_two = self.points.len().saturating_sub(2);
-        let exceeds = |points: &[Point]| match points {
-            [first, .., last] => {
-                let logarithm = (last.size as f64).ln() / (first.size as f64).ln();
-                last.costs[cost].1 / first.costs[cost].1 > SCATTER * logarithm
-            }
-            _ => false,
-        };
-        exceeds(&self.points) && exceeds(&self.points[last_two..])
+        let costs: Vec<_> = self.points.iter().map(|point| point.costs[cost].1).collect();
+        verdict::time_exceeds(&costs)
+    }
+
+    /// Returns whether a count grows faster than the logarithm of the size.
+    fn counts_exceed(&self, count: usize) -> bool {
+        let counts: Vec<_> = self.points.iter().map(|point| point.counts[count].1).collect();
+        verdict::count_exceeds(&counts)
     }
 
     fn to_json(&self) -> Value {
-        let point = |point: &Point| {
-            let costs = point.costs.iter().map(|(name, us)| ((*name).to_owned(), json!(us)));
-            json!({ "size": point.size, "cpu_us": Value::Object(costs.collect()) })
+        let named = |named: &[(&'static str, f64)]| {
+            Value::Object(named.iter().map(|(name, of)| ((*name).to_owned(), json!(of))).collect())
         };
-        let costs = self.points.first().map_or(&[][..], |point| &point.costs);
-        let faster: Vec<_> =
-            (0..costs.len()).filter(|at| self.exceeds(*at)).map(|at| costs[at].0).collect();
+        let point = |point: &Point| json!({ "size": point.size, "cpu_us": named(&point.costs), "counts": named(&point.counts) });
+        let Some(first) = self.points.first() else { return Value::Null };
+        let costs = first.costs.iter().enumerate().filter(|(at, _)| self.exceeds(*at));
+        let counts = first.counts.iter().enumerate().filter(|(at, _)| self.counts_exceed(*at));
+        let faster: Vec<_> = costs.chain(counts).map(|(_, (name, _))| *name).collect();
         json!({
             "axis": self.name,
             "points": self.points.iter().map(point).collect::<Vec<_>>(),
@@ -162,9 +176,16 @@ impl Axis {
     }
 }
 
-/// Factor by which a cost may grow beyond the logarithm before it counts as faster. CPU times of one run differ by as much
-/// beside other work. A linear cost grows by ten over a decade, and a root by three.
-const SCATTER: f64 = 1.8;
+/// Returns what a store has done since `before`, for each of some messages.
+fn store_work(store: &Store, before: Counts, messages: u64) -> Vec<(&'static str, f64)> {
+    let (after, messages) = (store.counts(), messages as f64);
+    let per = |of: fn(&Counts) -> u64| (of(&after) - of(&before)) as f64 / messages;
+    vec![
+        ("nodes of the tree visited, a message", per(|counts| counts.tree.visited)),
+        ("records of the tree read, a message", per(|counts| counts.tree.loaded)),
+        ("KiB of the journal, a message", per(|counts| counts.journal_bytes) / 1024.0),
+    ]
+}
 
 /// Returns the median CPU time of `count` calls, in microseconds.
 fn median_us(count: usize, mut call: impl FnMut(usize) -> Result<()>) -> Result<f64> {

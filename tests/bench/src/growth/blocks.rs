@@ -45,6 +45,7 @@ pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
                 ("query of an account", query),
                 ("opening, until JSON-RPC is served", median(&mut openings)),
             ],
+            counts: Vec::new(),
         });
     }
     Ok(points)

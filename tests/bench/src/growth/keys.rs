@@ -1,70 +1,118 @@
 //! Keys: a bare store with values of 100 bytes under random keys, and a plain table of redb with the same.
 
-use std::path::Path;
+use std::{ops::Range, path::Path, process::Command};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use capstan_kernel_ports::store::{Overlay as _, Read as _};
-use capstan_store::{Options, Store};
+use capstan_store::{Options, Store, TreeCounts};
 use capstan_test_random::Random;
-use redb::{Builder, Database, TableDefinition};
+use redb::{Builder, Database, ReadableDatabase as _, ReadableTableMetadata as _, TableDefinition};
 
 use super::{Point, cpu_us, median, median_us, progress};
 
 /// Keys of one block while the store is filled.
-const BATCH: u64 = 10_000;
+const BATCH: usize = 50_000;
 /// Keys that a measured block changes.
 const CHANGED: u64 = 500;
-/// Measured blocks: their changes fill the journal once, so that one checkpoint belongs to them.
-const BLOCKS: u64 = 115;
-/// Blocks in the journal of the stores that are opened, which is nearly full.
+/// Measured blocks: their changes fill the journal once and a little more, so that one checkpoint belongs to them.
+const BLOCKS: u64 = 118;
+/// Blocks in the journal of a store that is opened after a crash, which is nearly full.
 const JOURNALED: u64 = 100;
 const READS: u64 = 200;
+/// Reads before those that are measured.
+const WARM: u64 = 200_000;
+
+/// Costs or counts with their names.
+type Costs = Vec<(&'static str, f64)>;
+
+/// The table of entries in the state's file.
+const FLAT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("flat");
 
 pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
     let folder = tempfile::tempdir()?;
-    let (path, copy) = (folder.path().join("store"), folder.path().join("copy"));
+    let path = folder.path().join("store");
     let (mut points, mut made) = (Vec::new(), 0);
     for size in sizes {
-        let store = Store::open(&path, filled())?;
-        while made < *size {
-            fill(&store, made..made + BATCH)?;
-            made += BATCH;
-            progress("keys", made, *size);
-        }
-        drop(store);
-        let (commit, whole) = commits(&path, all_written(), 0, made)?;
-        let (small, small_whole) = commits(&path, small_caches(), BLOCKS, made)?;
+        fill(&path, made..*size)?;
+        made = *size;
+        let usual = commits(&path, all_written(), 0, made)?;
+        let small = commits(&path, small_caches(), BLOCKS, made)?;
         let mut costs = vec![
-            ("commit of a block, a changed key", commit),
-            ("the same with its checkpoint", whole),
-            ("commit, small caches (a hundredth)", small),
-            ("and its checkpoint, small caches", small_whole),
+            ("commit of a block, a changed key", usual.commit),
+            ("the same with its checkpoint", usual.whole),
+            ("commit, small caches (a hundredth)", small.commit),
+            ("and its checkpoint, small caches", small.whole),
+            ("the same in a plain table of redb", peer(folder.path(), made)?),
         ];
-        costs.push(("the same in a plain table of redb", peer(folder.path(), made)?));
-        let store = Store::open(&path, Options::default())?;
-        let get = median_us(20, |round| read(&store, round as u64, made))?;
-        let next = median_us(20, |round| walk(&store, round as u64, made))?;
-        (2 * BLOCKS..2 * BLOCKS + JOURNALED).try_for_each(|round| change(&store, round, made))?;
-        std::fs::create_dir_all(&copy)?;
-        for file in [capstan_store::FILE, capstan_store::JOURNAL_FILE] {
-            std::fs::copy(path.join(file), copy.join(file))?;
-        }
-        drop(store);
-        let open = |path: &Path| cpu_us(|| Ok(Store::open(path, Options::default())?));
-        let crashed = open(&copy)?.0;
-        let mut openings = Vec::new();
-        for _ in 0..3 {
-            openings.push(open(&path)?.0);
-        }
-        costs.extend([
-            ("read of a key", get / READS as f64),
-            ("read of the next key", next / READS as f64),
-            ("opening of the store", median(&mut openings)),
-            ("opening of the store after a crash", crashed),
-        ]);
-        points.push(Point { size: made, costs });
+        let (reads, pages) = reads(&path, made)?;
+        costs.extend(reads);
+        let (openings, opened) = openings(&path, made)?;
+        costs.extend(openings);
+        let counts = [usual.counts, small.counts, pages, opened].concat();
+        points.push(Point { size: made, costs, counts });
     }
     Ok(points)
+}
+
+/// Measures reads of a store whose page cache is as full as such reads make it, and counts the pages of one.
+fn reads(path: &Path, made: u64) -> Result<(Costs, Costs)> {
+    let store = Store::open(path, Options::default())?;
+    let rounds = |reads: u64| reads / READS;
+    (0..rounds(WARM)).try_for_each(|round| read(&store, rounds(WARM) + round, made))?;
+    let get = median_us(20, |round| read(&store, round as u64, made))?;
+    let next = median_us(20, |round| walk(&store, round as u64, made))?;
+    let costs =
+        vec![("read of a key", get / READS as f64), ("read of the next key", next / READS as f64)];
+    drop(store);
+    let database = Database::open(path.join(capstan_store::FILE))?;
+    let table = database.begin_read()?.open_table(FLAT)?;
+    let pages = f64::from(table.stats()?.tree_height());
+    Ok((costs, vec![("pages of the database, a read", pages)]))
+}
+
+/// Measures openings after a crash with a journal that is nearly full, and after a clean end.
+fn openings(path: &Path, made: u64) -> Result<(Costs, Costs)> {
+    let number = made.to_string();
+    let crash = Command::new(std::env::current_exe()?)
+        .args(["growth", CRASH])
+        .arg(path)
+        .arg(&number)
+        .status()?;
+    ensure!(crash.success(), "the process that was to change the store ended with {crash}");
+    let open = || cpu_us(|| Ok(Store::open(path, Options::default())?));
+    let (crashed, store) = open()?;
+    let after_crash = store.counts().tree;
+    (3 * BLOCKS..3 * BLOCKS + JOURNALED).try_for_each(|round| change(&store, round, made))?;
+    drop(store);
+    let (mut clean, mut after_end) = (Vec::new(), TreeCounts::default());
+    for _ in 0..3 {
+        let (us, store) = open()?;
+        after_end = store.counts().tree;
+        clean.push(us);
+    }
+    let costs = vec![
+        ("opening of the store", median(&mut clean)),
+        ("opening of the store after a crash", crashed),
+    ];
+    let changes = (CHANGED * JOURNALED) as f64;
+    let counts = vec![
+        ("nodes, an opening after a crash, a change", after_crash.visited as f64 / changes),
+        ("records read, an opening after a crash, a change", after_crash.loaded as f64 / changes),
+        ("1,000 nodes, an opening", after_end.visited as f64 / 1e3),
+        ("1,000 records read, an opening", after_end.loaded as f64 / 1e3),
+    ];
+    Ok((costs, counts))
+}
+
+/// Name of the command by which the benchmark starts itself: `growth --crash PATH KEYS`.
+pub(super) const CRASH: &str = "--crash";
+
+/// Changes a store until its journal is nearly full, and ends without closing it.
+pub(super) fn crash(arguments: &[&str]) -> Result<()> {
+    let [path, made] = arguments else { bail!("{CRASH} needs a path and a number of keys") };
+    let (store, made) = (Store::open(path, Options::default())?, made.parse()?);
+    (2 * BLOCKS..2 * BLOCKS + JOURNALED).try_for_each(|round| change(&store, round, made))?;
+    std::process::exit(0)
 }
 
 /// Returns options of a store that is written to the state's file when it is dropped.
@@ -81,24 +129,51 @@ fn small_caches() -> Options {
 
 /// Returns options of a store that is filled: it writes rarely, and everything when it is dropped.
 fn filled() -> Options {
-    Options { left_bytes: 0, journal_bytes: 1 << 30, ..Options::default() }
+    Options { left_bytes: 0, journal_bytes: 512 << 20, ..Options::default() }
 }
 
-/// Measures blocks without a checkpoint beside them, and all blocks with the checkpoint that their journal takes.
-fn commits(path: &Path, options: Options, first: u64, made: u64) -> Result<(f64, f64)> {
-    let store = Store::open(path, options)?;
+/// What changes of a store cost, a changed key.
+struct Commits {
+    /// The median of blocks.
+    commit: f64,
+    /// All blocks with the checkpoint that their journal takes.
+    whole: f64,
+    counts: Costs,
+}
+
+/// Measures blocks, and all blocks with their checkpoint.
+fn commits(path: &Path, options: Options, first: u64, made: u64) -> Result<Commits> {
+    let is_small = options.tree_nodes < Options::default().tree_nodes;
+    let store = Store::open(path, Options { background: false, ..options })?;
     let (mut times, mut all) = (Vec::new(), 0.0);
+    let before = store.counts().tree;
     for round in 0..BLOCKS {
         let us = cpu_us(|| change(&store, first + round, made))?.0;
         times.push(us);
         all += us;
     }
+    let counts = store.counts();
     all += cpu_us(|| {
         drop(store);
         Ok(())
     })?
     .0;
-    Ok((median(&mut times) / CHANGED as f64, all / (CHANGED * BLOCKS) as f64))
+    let changes = (CHANGED * BLOCKS) as f64;
+    let per = |count: u64| count as f64 / changes;
+    let written = |count: u64| count as f64 / counts.checkpoint.entries.max(1) as f64;
+    let loaded = per(counts.tree.loaded - before.loaded);
+    let counts = match is_small {
+        true => vec![("records read, a changed key, small caches", loaded)],
+        false => vec![
+            ("nodes visited, a changed key", per(counts.tree.visited - before.visited)),
+            ("nodes hashed, a changed key", per(counts.tree.hashed - before.hashed)),
+            ("records read, a changed key", loaded),
+            ("KiB of the journal, a changed key", per(counts.journal_bytes) / 1024.0),
+            ("records written, an entry of a checkpoint", written(counts.checkpoint.records)),
+            ("KiB of a checkpoint, an entry", written(counts.checkpoint.bytes) / 1024.0),
+        ],
+    };
+    Ok(Commits { commit: median(&mut times) / CHANGED as f64, whole: all / changes, counts })
 }
 
 const PEER: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peer");
@@ -108,15 +183,13 @@ const PEER: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peer");
 fn peer(folder: &Path, made: u64) -> Result<f64> {
     let path = folder.join("peer");
     let database = Builder::new().set_cache_size(Options::default().cache_bytes).create(&path)?;
-    let mut keys: Vec<_> = (0..made).map(|number| (key(number), number)).collect();
-    keys.sort();
-    for keys in keys.chunks(100_000) {
-        let entries = keys.iter().map(|(key, number)| (key.clone(), value(*number)));
+    for keys in in_order(0..made).chunks(100_000) {
+        let entries = keys.iter().map(|(key, number)| (key.to_vec(), value(*number)));
         write_peer(&database, entries.collect())?;
     }
-    drop(keys);
     let all = CHANGED * BLOCKS;
-    let changes = (0..all).map(|i| (key(spread(i, made)), value(i / CHANGED + 1))).collect();
+    let changes =
+        (0..all).map(|i| (key(spread(i, made)).to_vec(), value(i / CHANGED + 1))).collect();
     let us = cpu_us(|| write_peer(&database, changes))?.0;
     drop(database);
     std::fs::remove_file(path)?;
@@ -135,13 +208,26 @@ fn write_peer(peer: &Database, mut changes: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(
     Ok(transaction.commit()?)
 }
 
-fn fill(store: &Store, keys: std::ops::Range<u64>) -> Result<()> {
-    let mut block = store.begin_block();
-    for number in keys {
-        block.set(&key(number), value(number));
+/// Adds keys to a store, in their order: what it holds then is the same, and it is made sooner.
+fn fill(path: &Path, numbers: Range<u64>) -> Result<()> {
+    let (of, mut made) = (numbers.end, numbers.start);
+    let store = Store::open(path, filled())?;
+    for keys in in_order(numbers).chunks(BATCH) {
+        let mut block = store.begin_block();
+        keys.iter().for_each(|(key, number)| block.set(key, value(*number)));
+        let prepared = store.prepare(block)?;
+        store.commit_unsynced(prepared, store.height() + 1)?;
+        made += keys.len() as u64;
+        progress("keys", made, of);
     }
-    let prepared = store.prepare(block)?;
-    Ok(store.commit_unsynced(prepared, store.height() + 1)?)
+    Ok(())
+}
+
+/// Returns the keys of these numbers in their order, each with its number.
+fn in_order(numbers: Range<u64>) -> Vec<([u8; 32], u64)> {
+    let mut keys: Vec<_> = numbers.map(|number| (key(number), number)).collect();
+    keys.sort_unstable();
+    keys
 }
 
 fn change(store: &Store, round: u64, made: u64) -> Result<()> {
@@ -175,9 +261,11 @@ fn spread(i: u64, made: u64) -> u64 {
     Random::from(i).number() % made
 }
 
-fn key(number: u64) -> Vec<u8> {
+fn key(number: u64) -> [u8; 32] {
     let mut random = Random::from(number ^ 0xA076_1D64_78BD_642F);
-    (0..4).flat_map(|_| random.number().to_be_bytes()).collect()
+    let mut key = [0; 32];
+    key.chunks_exact_mut(8).for_each(|part| part.copy_from_slice(&random.number().to_be_bytes()));
+    key
 }
 
 fn value(salt: u64) -> Vec<u8> {

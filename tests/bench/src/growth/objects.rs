@@ -11,7 +11,7 @@ use capstan_kernel::{
 };
 use serde_json::json;
 
-use super::{Point, cpu_us, median, median_us, progress};
+use super::{Point, cpu_us, median, median_us, progress, store_work};
 use crate::{Bench, online, options};
 
 /// Objects that are made in one delivery, and deliveries that are made between two looks at the progress.
@@ -30,7 +30,9 @@ pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
             made += BATCH;
             progress("objects", made, *size);
         }
+        let before = bench.store.counts();
         let (crank, snapshot) = deliveries(&mut bench, made)?;
+        let counts = store_work(&bench.store, before, messages());
         let commit = commit(&mut bench, made)?;
         let query = query(&bench)?;
         let (opened, opening) = open(bench, &workshop)?;
@@ -54,6 +56,7 @@ pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
                 ("first message to each of three vats after it", waking),
                 ("upgrade of the vat that keeps them", upgrade),
             ],
+            counts,
         });
     }
     Ok(points)
@@ -62,8 +65,7 @@ pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
 /// Measures messages to objects all over the map. Returns the median of a crank, and the dearest message, in whose course a snapshot was taken.
 fn deliveries(bench: &mut Bench, made: u64) -> Result<(f64, f64)> {
     let (mut cranks, mut messages) = (Vec::new(), Vec::new());
-    // Longer than the interval of snapshots.
-    for round in 0..options().snapshot_interval + 10 {
+    for round in 0..messages() {
         let number = round.wrapping_mul(7_919) % made;
         let (us, count) = cpu_us(|| bench.call("touch", &json!([number])))?;
         cranks.push(us / count.max(1) as f64);
@@ -72,6 +74,11 @@ fn deliveries(bench: &mut Bench, made: u64) -> Result<(f64, f64)> {
     let usual = median(&mut messages);
     let dearest = messages.last().copied().unwrap_or_default();
     Ok((median(&mut cranks), dearest - usual))
+}
+
+/// Returns the number of measured messages, more than the interval of snapshots.
+fn messages() -> u64 {
+    options().snapshot_interval + 10
 }
 
 /// Measures the commit of a block in which twenty objects changed.
@@ -109,6 +116,8 @@ fn query(bench: &Bench) -> Result<f64> {
         }
         Ok(())
     };
+    // What a node reads often is in its page cache.
+    (0..700).try_for_each(read)?;
     let all =
         median_us(20, |round| (0..QUERIES).try_for_each(|i| read(round as u64 * QUERIES + i)))?;
     Ok(all / QUERIES as f64)

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     Point, cpu_us, median, median_us,
     objects::{config, open},
-    progress,
+    progress, store_work,
 };
 use crate::{Bench, online};
 
@@ -35,7 +35,9 @@ pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
         // The vat that sends is woken first.
         bench.call("greet", &json!([made - 1]))?;
         let few = ROUNDS.min(made as usize - 1);
+        let before = bench.store.counts();
         let waking = median_us(few, |round| bench.call("greet", &json!([round])).map(drop))?;
+        let counts = store_work(&bench.store, before, few as u64);
         let upgrade = median_us(10, |round| bench.call("replace", &json!([far(round)])).map(drop))?;
         let creation = median_us(10, |_| bench.call("enlist", &json!([1, DELIVERIES])).map(drop))?;
         let query = query(&bench, made)?;
@@ -49,6 +51,7 @@ pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
                 ("creation of a vat, with its snapshot", creation),
                 ("query of a vat's records", query),
             ],
+            counts,
         });
         made += 10;
     }
@@ -75,6 +78,8 @@ fn query(bench: &Bench, made: u64) -> Result<f64> {
         view::vat_state(&state, vat)?.with_context(|| format!("there is no {vat}"))?;
         Ok(())
     };
+    // What a node reads often is in its page cache.
+    (0..made).try_for_each(read)?;
     let all =
         median_us(20, |round| (0..QUERIES).try_for_each(|i| read(round as u64 * QUERIES + i)))?;
     Ok(all / QUERIES as f64)
