@@ -213,6 +213,11 @@ fn cache_measures(host: &WasmHost) -> Vec<Measure> {
             HostUsage::ahead_lost,
         ),
         count(
+            "ahead_chained",
+            "Deliveries that counted and began where another one before its turn had ended",
+            HostUsage::ahead_chained,
+        ),
+        count(
             "ahead_snapshots",
             "Collections before a snapshot run before their turn",
             HostUsage::ahead_snapshots,

@@ -203,7 +203,7 @@ pub trait VatHost {
         AheadPlan::NONE
     }
 
-    /// Begins a delivery before its turn, on another thread. Has no effect if the host has no [`AheadPlan`].
+    /// Begins deliveries before their turn, on another thread. Has no effect if the host has no [`AheadPlan`].
     ///
     /// The worker counts as being in memory meanwhile. Nobody may ask for its heap before [`VatHost::take_turn`]. If
     /// the worker is stopped or replaced, what it has run is lost.
@@ -211,8 +211,8 @@ pub trait VatHost {
         let _ = ahead;
     }
 
-    /// Ends what was run ahead for `vat`, if it is this delivery within this limit: makes its syscalls of `syscalls`, in
-    /// order, and returns the [`Turn`].
+    /// Ends the next of what was run ahead for `vat`, if it is this delivery within this limit: makes its syscalls of
+    /// `syscalls`, in order, and returns the [`Turn`].
     ///
     /// Only a run that ends as it would have ended now counts.
     fn take_turn(

@@ -1,14 +1,15 @@
 //! Handing the next deliveries to the host before their turn.
 //!
-//! Before each delivery crank the kernel looks at the events behind the next one. A delivery that can be foreseen, to a
-//! vat that is in memory and has nothing else to do first, is handed to the host. At most one is under way for each vat.
-//! Its turn comes like any other, in [`worker`](crate::vats::worker), where it counts only if it is as foreseen.
+//! Before each delivery crank the kernel looks at the events behind the next one. Deliveries that can be foreseen, to a
+//! vat that is in memory and has nothing else to do first, are handed to the host: the next ones of the vat, as a chain.
+//! Further ones wait until all of them had their turn. That comes like any other, in [`worker`](crate::vats::worker), where a
+//! delivery counts only if it is as foreseen.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use capstan_kernel_ports::{
     VatId,
-    ahead::{Ahead, AheadPlan},
+    ahead::{Ahead, AheadPlan, Expected},
     host::VatHost,
     store::Overlay,
 };
@@ -27,8 +28,11 @@ use crate::{
     vats::{ahead, online::Online},
 };
 
-/// Events that are looked at, for each delivery that may be under way.
-const LOOK_AHEAD: usize = 2;
+/// Events that are looked at, for each vat that may be under way.
+const LOOK_AHEAD: usize = 4;
+
+/// The most deliveries of one vat that are handed over together. With the first one that is lost, the others are lost.
+const MAX_CHAIN: usize = 4;
 
 /// Events that may be handed over from which handing them over gains time.
 const LEAST_WAITING: usize = 4;
@@ -173,60 +177,106 @@ impl<H: VatHost> Look<'_, H> {
 
     /// Hands over what can be handed over. Returns whether there was anything, or is under way.
     fn hand_over(&mut self, over: &mut dyn Overlay, outlook: &mut Outlook) -> bool {
-        let (mut busy, mut newcomers) = (BTreeSet::new(), 0);
         let mut found = self.online.ahead.under_way() > 0;
         // With fewer the kernel would soon wait for a thread, which takes longer than to run the delivery here.
         let waiting = outlook.events.iter().skip(1).filter(|event| event.event.is_some()).count();
         if !self.plan.is_reckless && waiting < LEAST_WAITING {
             return found;
         }
-        for (number, event) in outlook.events.iter_mut().enumerate() {
-            if self.online.ahead.under_way() >= self.plan.capacity {
-                break;
-            }
-            let Some(vat) = event.vat else { continue };
-            let is_first = busy.insert(vat) && !self.online.ahead.has_begun(vat);
-            if is_first && !self.host.is_running(vat) {
-                newcomers += 1;
-                continue;
-            }
-            // The next event runs on this thread at once. A vat that leaves memory before its turn would run in vain.
-            if number == 0 || !is_first || !self.online.stays(vat, newcomers) {
-                continue;
-            }
-            let position = event.position;
-            let Some(event) = event.event.take() else { continue };
-            if self.plan.is_reckless || self.online.ahead.is_worth_it(vat) {
-                found |= self.begin(over, event, vat, position);
-            }
+        for chain in self.chains(outlook) {
+            found |= self.begin(over, outlook, &chain);
         }
         found
     }
 
-    /// Hands one delivery over. A fault of the store is left to the delivery's turn.
-    fn begin(
-        &mut self,
-        over: &mut dyn Overlay,
-        event: RunQueueEvent,
-        vat: VatId,
-        position: u64,
-    ) -> bool {
-        over.push();
-        let foreseen = foresee(over, event);
-        over.rollback();
-        let Ok(Some(foreseen)) = foreseen else { return false };
-        let Foreseen { vat: receiver, delivery, limit, then_snapshot } = foreseen;
-        if receiver != vat {
-            return false;
+    /// Returns what may be handed over now: for each vat its next events, as far as they may be foreseen together.
+    fn chains(&self, outlook: &Outlook) -> Vec<Chain> {
+        let mut chains = Vec::<Chain>::new();
+        let (mut busy, mut newcomers) = (BTreeSet::new(), 0);
+        let most = self.plan.capacity.saturating_sub(self.online.ahead.under_way());
+        for (number, event) in outlook.events.iter().enumerate() {
+            let Some(vat) = event.vat else { continue };
+            // A vat that leaves memory before its turn would run in vain.
+            let may_run = event.event.is_some() && self.online.stays(vat, newcomers);
+            if !busy.insert(vat) {
+                if let Some(chain) = chains.iter_mut().find(|chain| chain.vat == vat) {
+                    chain.is_open &= may_run && chain.events.len() < MAX_CHAIN;
+                    chain.events.extend(chain.is_open.then_some(number));
+                }
+                continue;
+            }
+            if self.online.ahead.has_begun(vat) {
+                continue;
+            }
+            if !self.host.is_running(vat) {
+                newcomers += 1;
+                continue;
+            }
+            // The next event runs on this thread at once.
+            let may_run = may_run && number > 0 && chains.len() < most;
+            if may_run && (self.plan.is_reckless || self.online.ahead.is_worth_it(vat)) {
+                chains.push(Chain { vat, events: vec![number], is_open: true });
+            }
         }
-        let Some(answers) = self.online.ahead.begin(over, vat, position) else { return false };
-        let answers = Box::new(answers);
-        self.host.run_ahead(Ahead { vat, delivery, limit, answers, then_snapshot });
+        chains
+    }
+
+    /// Hands deliveries to one vat over. A fault of the store is left to the turn of the first.
+    fn begin(&mut self, over: &mut dyn Overlay, outlook: &mut Outlook, chain: &Chain) -> bool {
+        over.push();
+        let (mut positions, mut foreseen) = (VecDeque::new(), VecDeque::new());
+        // What cannot be foreseen runs in its turn.
+        let _ = self.foresee(over, outlook, chain, |position, delivery| {
+            positions.push_back(position);
+            foreseen.push_back(delivery);
+        });
+        over.rollback();
+        let Some(last) = foreseen.back() else { return false };
+        let then_snapshot = last.then_snapshot;
+        let vat = chain.vat;
+        let mut deliveries = foreseen
+            .into_iter()
+            .map(|Foreseen { delivery, limit, .. }| Expected { delivery, limit });
+        let Some(first) = deliveries.next() else { return false };
+        let Some(answers) = self.online.ahead.begin(over, vat, positions) else { return false };
+        let (then, answers) = (deliveries.collect(), Box::new(answers));
+        self.host.run_ahead(Ahead { vat, first, then, answers, then_snapshot });
         true
+    }
+
+    /// Foresees the deliveries of a chain until one is not known, or is followed by something else.
+    fn foresee(
+        &self,
+        over: &mut dyn Overlay,
+        outlook: &mut Outlook,
+        chain: &Chain,
+        mut found: impl FnMut(u64, Foreseen),
+    ) -> Result<()> {
+        let mut stats = Stats::default();
+        let mut state = State::open(over, &mut stats, None, Held::default())?;
+        for (before, number) in chain.events.iter().enumerate() {
+            let upcoming = &mut outlook.events[*number];
+            let Some(event) = upcoming.event.take() else { break };
+            let Some(foreseen) = state.foresee(event, before as u64)? else { break };
+            if foreseen.vat != chain.vat {
+                break;
+            }
+            let is_last =
+                foreseen.then_snapshot || (foreseen.may_be_interrupted && !self.plan.is_reckless);
+            found(upcoming.position, foreseen);
+            if is_last {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
-fn foresee(over: &mut dyn Overlay, event: RunQueueEvent) -> Result<Option<Foreseen>> {
-    let mut stats = Stats::default();
-    State::open(over, &mut stats, None, Held::default())?.foresee(event)
+/// Events of one vat that may be foreseen together.
+struct Chain {
+    vat: VatId,
+    /// Their places in the outlook.
+    events: Vec<usize>,
+    /// The next event of the vat may be one of them.
+    is_open: bool,
 }

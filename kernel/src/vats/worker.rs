@@ -294,9 +294,10 @@ fn hand_over<H: VatHost>(
     (vat, delivery, limit): (VatId, &Delivery, Computrons),
     syscalls: &mut VatSyscalls<'_, '_>,
 ) -> Result<std::result::Result<Delivered, HostFault>> {
-    ahead.take_turn(vat);
-    // The host may have made more ahead than the delivery that it was handed.
-    Ok(match host.take_turn(vat, delivery, limit, syscalls) {
+    // The host may have made more ahead than the deliveries that it was handed.
+    let turn = host.take_turn(vat, delivery, limit, syscalls);
+    ahead.note_turn(vat, &turn);
+    Ok(match turn {
         Turn::NotAhead => host.deliver(vat, delivery, limit, syscalls),
         Turn::Done(delivered) => delivered,
         Turn::Lost(made) => {

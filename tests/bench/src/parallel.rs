@@ -224,7 +224,7 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
     let ceilings = [ceiling::of_processes()?, ceiling::of_threads()?];
     let [begun, counted, awaited, lost] =
         [usage.ahead_begun(), usage.ahead_counted(), usage.ahead_awaited(), usage.ahead_lost()];
-    let snapshots = usage.ahead_snapshots();
+    let (chained, snapshots) = (usage.ahead_chained(), usage.ahead_snapshots());
     if as_json {
         let game = |game: &Game| {
             json!({
@@ -246,7 +246,7 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
                 "wasm": game(&wasm),
                 "model": model,
                 "ceiling": ceilings.map(|it| json!({"wall": it.wall, "cpu": it.cpu})),
-                "ahead": {"begun": begun, "counted": counted, "awaited": awaited, "lost": lost, "snapshots": snapshots},
+                "ahead": {"begun": begun, "counted": counted, "awaited": awaited, "lost": lost, "chained": chained, "snapshots": snapshots},
             })
         );
         return Ok(());
@@ -285,7 +285,7 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
         println!("{:<56} {:>32.1}x", format!("{cores} cores"), with_cores(pairs.serial, cores));
     }
     println!(
-        "\nrun ahead: {begun}, counted {counted}, waited for {awaited}, lost {lost}; {snapshots} of them before snapshots"
+        "\nrun ahead: {begun}, counted {counted}, of which {chained} behind others, waited for {awaited}, lost {lost}; {snapshots} of them before snapshots"
     );
     Ok(())
 }

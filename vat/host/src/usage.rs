@@ -12,6 +12,7 @@ pub struct Usage {
     pub(crate) ahead_awaited: AtomicU64,
     pub(crate) ahead_lost: AtomicU64,
     pub(crate) ahead_snapshots: AtomicU64,
+    pub(crate) ahead_chained: AtomicU64,
 }
 
 impl Usage {
@@ -38,6 +39,11 @@ impl Usage {
     /// Returns the number of those that were not over at their turn, or needed the kernel.
     pub fn ahead_awaited(&self) -> u64 {
         self.ahead_awaited.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of those that counted and began where another one before its turn had ended.
+    pub fn ahead_chained(&self) -> u64 {
+        self.ahead_chained.load(Ordering::Relaxed)
     }
 
     /// Returns the number of those that were collections before a snapshot.

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use capstan_abi::{DeliveryResult, Syscall, SyscallData, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, Hash,
-    ahead::{Ahead, Made, Turn},
+    ahead::{Ahead, Expected, Made, Turn},
     host::{Delivered, VatHost},
 };
 use capstan_vat_host::{HostOptions, WasmHost};
@@ -93,7 +93,8 @@ fn serial(module: &[u8], limit: Computrons) -> (Delivered, Option<Hash>, Vec<Sys
 fn begin(host: &mut WasmHost, told: Told, limit: Computrons) -> Receiver<()> {
     let (asked, hears) = channel();
     let answers = Box::new(Teller { told, asked });
-    host.run_ahead(Ahead { vat: V1, delivery: message("m"), limit, answers, then_snapshot: false });
+    let first = Expected { delivery: message("m"), limit };
+    host.run_ahead(Ahead { vat: V1, first, then: vec![], answers, then_snapshot: false });
     assert!(host.is_running(V1), "a worker that runs ahead is in memory");
     hears.recv().unwrap();
     hears
@@ -218,13 +219,8 @@ fn one_thread_runs_nothing_ahead() {
     assert_eq!(host.ahead_plan().capacity, 0);
     let (asked, hears) = channel();
     let answers = Box::new(Teller { told: Told::Panic, asked });
-    host.run_ahead(Ahead {
-        vat: V1,
-        delivery: message("m"),
-        limit: LIMIT,
-        answers,
-        then_snapshot: false,
-    });
+    let first = Expected { delivery: message("m"), limit: LIMIT };
+    host.run_ahead(Ahead { vat: V1, first, then: vec![], answers, then_snapshot: false });
     assert!(hears.recv().is_err() && host.is_running(V1));
     let mut kernel = Answers::default();
     assert!(matches!(turn(&mut host, LIMIT, &mut kernel), Turn::NotAhead));

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use capstan_abi::Delivery;
 use capstan_kernel_ports::host::HostFault;
 
 use crate::{
@@ -129,8 +128,8 @@ impl Queue {
     }
 }
 
-/// Runs an attempt to its end, and then the next one. A panic is handed over as a fault. The delivery is then made again on
-/// the kernel's thread, where the same panic ends the process.
+/// Runs an attempt to its end, and then the next one if it went well and is still wanted. A panic is handed over as a fault.
+/// The delivery is then made again on the kernel's thread, where the same panic ends the process.
 fn run(attempt: &Attempt, job: Job) {
     let Job { mut running, answers } = job;
     let mut bench = Bench::new(attempt, answers);
@@ -139,7 +138,8 @@ fn run(attempt: &Attempt, job: Job) {
         Err(HostFault::Engine("a delivery that was run ahead panicked".to_owned()))
     });
     let (calls, answers) = bench.end();
-    let next = attempt.next.as_ref().filter(|_| ran.as_ref().is_ok_and(Ran::is_well));
+    let goes_on = !attempt.is_cancelled() && ran.as_ref().is_ok_and(Ran::is_well);
+    let next = attempt.next.as_ref().filter(|_| goes_on);
     if let (Ok(ran), Some(next)) = (&ran, next) {
         let worker = Rest::Next(running.worker.memory().len() as u64);
         attempt.end(calls, Ok(Box::new(Done { ran: ran.clone(), worker })));
@@ -158,7 +158,7 @@ fn deliver(
     bench: &mut Bench<'_>,
 ) -> Result<Ran, HostFault> {
     let ran = delivery::run(&mut running.worker, &attempt.delivery, attempt.limit, bench)?;
-    if attempt.delivery == Delivery::BringOutYourDead && ran.is_well() && !attempt.is_cancelled() {
+    if attempt.is_collection() && ran.is_well() && !attempt.is_cancelled() {
         running.prepare_snapshot()?;
     }
     Ok(ran)

@@ -9,7 +9,7 @@ use std::{
 use capstan_abi::{Delivery, SyscallData, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, VatId,
-    ahead::{Ahead, AheadPlan, Made},
+    ahead::{Ahead, AheadPlan, Expected, Made},
     host::Syscalls,
 };
 
@@ -22,7 +22,7 @@ use crate::{
     memory::share::Running,
 };
 
-/// Deliveries under way or waiting for their turn, for each thread.
+/// Vats whose deliveries are under way or wait for their turn, for each thread.
 const ATTEMPTS_A_THREAD: usize = 2;
 
 /// The average computrons of a delivery from which handing it to another thread gains time.
@@ -41,7 +41,7 @@ pub(crate) struct Runs {
     threads: usize,
     pool: Pool,
     attempts: BTreeMap<VatId, Arc<Attempt>>,
-    /// The memory of the vats of which the first of two runs counted, in bytes.
+    /// The memory of the vats whose worker goes on after a run that counted, in bytes before that.
     memory_bytes: BTreeMap<VatId, u64>,
     chaos: Option<Chaos>,
     usage: Arc<Usage>,
@@ -101,7 +101,7 @@ impl Runs {
 
     /// Begins a run. Returns the worker if the system starts no thread.
     pub(crate) fn begin(&mut self, ahead: Ahead, running: Running) -> Option<Running> {
-        let Ahead { vat, delivery, limit, answers, then_snapshot } = ahead;
+        let Ahead { vat, mut first, mut then, answers, then_snapshot } = ahead;
         let (delay, overtaken, most) = match &mut self.chaos {
             Some(chaos) => {
                 let most = if chaos.once_in(8) { MOST_IN_TROUBLE } else { MOST_AHEAD };
@@ -109,8 +109,11 @@ impl Runs {
             }
             None => (Duration::ZERO, 0, MOST_AHEAD),
         };
+        let lower = |expected: &mut Expected| expected.limit = expected.limit.min(most);
+        lower(&mut first);
+        then.iter_mut().for_each(lower);
         let job = Job { running, answers };
-        let attempt = Arc::new(Attempt::new(delivery, limit.min(most), job, then_snapshot));
+        let attempt = Arc::new(Attempt::new(first, then, job, then_snapshot));
         match self.pool.add(&attempt, delay, overtaken) {
             Ok(()) => {
                 self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
@@ -163,6 +166,9 @@ impl Runs {
         Some(match self.follow(&attempt, limit, syscalls, &mut made) {
             Ok(Done { worker, ran }) => {
                 self.usage.ahead_counted.fetch_add(1, Ordering::Relaxed);
+                if attempt.is_chained {
+                    self.usage.ahead_chained.fetch_add(1, Ordering::Relaxed);
+                }
                 Ended::Counts(self.after(vat, &attempt, worker), ran)
             }
             Err(Halt::Unwound) => {
@@ -179,7 +185,9 @@ impl Runs {
             (Rest::Here(running), _) => Some(*running),
             (Rest::Next(bytes), next) => {
                 self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
-                self.usage.ahead_snapshots.fetch_add(1, Ordering::Relaxed);
+                if next.as_ref().is_some_and(|next| next.is_collection()) {
+                    self.usage.ahead_snapshots.fetch_add(1, Ordering::Relaxed);
+                }
                 self.memory_bytes.insert(vat, bytes);
                 self.attempts.extend(next.clone().map(|next| (vat, next)));
                 None
