@@ -9,8 +9,14 @@ use capstan_abi::{Delivery, Syscall, SyscallResult};
 
 use crate::{
     Computrons, VatId,
-    host::{Delivered, HostFault},
+    host::{Delivered, HostFault, VatHost},
 };
+
+/// Work that is done before its turn on another thread, with a host of its own for workers.
+///
+/// That host knows the engines and sources of the host that it came from. If the work is to bring a vat's worker into memory,
+/// it leaves the worker there, and returns a number of its choice. Otherwise it returns `None`, and what it did is dropped.
+pub type Errand = Box<dyn FnOnce(&mut dyn VatHost) -> Option<u64> + Send>;
 
 /// The limits within which a host runs deliveries ahead. They are this node's own choice, and no result shows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,11 +4,14 @@
 //! vat that is in memory and has nothing else to do first, are handed to the host: the next ones of the vat, as a chain.
 //! Further ones wait until all of them had their turn. That comes like any other, in [`worker`](crate::vats::worker), where a
 //! delivery counts only if it is as foreseen.
+//!
+//! Vats that sleep and are sent something come back into memory ahead of their turn in the same way, and the sources of vats
+//! that are about to start are loaded.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use capstan_kernel_ports::{
-    VatId,
+    Computrons, VatId,
     ahead::{Ahead, AheadPlan, Expected},
     host::VatHost,
     store::Overlay,
@@ -24,8 +27,13 @@ use crate::{
         keys,
         queue::{Queues, RunQueueEvent},
         stats::Stats,
+        vat::{VatConfig, VatState},
     },
-    vats::{ahead, online::Online},
+    vats::{
+        ahead,
+        online::Online,
+        prepare::{Prepared, errand_of_source, errand_of_vat},
+    },
 };
 
 /// Events that are looked at, for each vat that may be under way.
@@ -36,6 +44,9 @@ const MAX_CHAIN: usize = 4;
 
 /// Events that may be handed over from which handing them over gains time.
 const LEAST_WAITING: usize = 4;
+
+/// What counts as lost if a source was loaded and its vat did not start, in computrons.
+const NEEDLESS_LOAD: u64 = 10_000_000;
 
 /// The most cranks without a look at the queue, while nothing in it is worth running ahead.
 const MAX_PAUSE: u32 = 32;
@@ -60,6 +71,8 @@ struct Upcoming {
     vat: Option<VatId>,
     /// The event itself, while it may be handed to the host.
     event: Option<RunQueueEvent>,
+    /// The vat may come back into memory for it.
+    may_wake: bool,
 }
 
 impl Outlook {
@@ -90,7 +103,8 @@ impl<H: VatHost> Kernel<H> {
         let outlook = &mut self.outlook;
         outlook.pass(first);
         let mut look = Look { host: &mut self.host, online: &mut self.online, plan };
-        let is_busy = look.extend(over, outlook, end).is_ok() && look.hand_over(over, outlook);
+        let is_busy = look.extend(over, outlook, end).is_ok()
+            && (look.wake(over, outlook) | look.hand_over(over, outlook));
         outlook.next_pause = match is_busy {
             true => 0,
             false => (outlook.next_pause * 2 + 1).min(MAX_PAUSE),
@@ -104,7 +118,8 @@ impl<H: VatHost> Kernel<H> {
     pub(crate) fn look_anew(&mut self, over: &mut dyn Overlay) {
         self.outlook = Outlook::default();
         self.online.ahead.begin_block();
-        if self.online.ahead.under_way() > 0
+        let (prepared, _) = self.online.preparations.size();
+        if (self.online.ahead.under_way() > 0 || prepared > 0)
             && let Ok(Queues { run, .. }) = need(over, keys::QUEUES)
         {
             self.take_back(over, run.0);
@@ -120,6 +135,20 @@ impl<H: VatHost> Kernel<H> {
                 // The next crank meets the fault.
                 Err(_) => return,
             }
+        }
+        self.give_up(over, first);
+    }
+
+    /// Gives up what was prepared for events whose turn is over, and which did not need it.
+    fn give_up(&mut self, over: &dyn Overlay, first: u64) {
+        let Online { ahead, preparations, .. } = &mut self.online;
+        while let Some(vat) = preparations.take_left_behind(first) {
+            self.host.stop(vat);
+            let record: Option<VatState> = get_record(over, &keys::vat_state(vat)).ok().flatten();
+            ahead.lose(vat, record.map_or(0, |record| record.replay_debt));
+        }
+        while let Some(vat) = preparations.take_needless_load(first) {
+            ahead.lose(vat, NEEDLESS_LOAD);
         }
     }
 }
@@ -161,8 +190,14 @@ impl<H: VatHost> Look<'_, H> {
                 Some(vat) if is_message => !self.is_worth_it(&state, vat)?,
                 _ => true,
             };
+            // The next event comes at once.
+            if !outlook.events.is_empty()
+                && let Some(started) = state.starts(&event, self.host.engine())?
+            {
+                self.load_ahead(&state, started, position)?;
+            }
             let event = (!is_settled).then_some(event);
-            outlook.events.push_back(Upcoming { position, vat, event });
+            outlook.events.push_back(Upcoming { position, vat, event, may_wake: true });
             outlook.next += 1;
         }
         Ok(())
@@ -173,6 +208,78 @@ impl<H: VatHost> Look<'_, H> {
         let Some(record) = state.find_vat(vat)? else { return Ok(false) };
         let average = record.computrons.checked_div(record.deliveries).unwrap_or(0);
         Ok(average >= self.plan.at_least.0 && state.vat_config(vat)?.use_transcript)
+    }
+
+    /// Has the source of a vat loaded that is about to start, unless it is loaded or the vat cannot pay.
+    fn load_ahead(
+        &mut self,
+        state: &State<'_>,
+        (vat, config): (VatId, VatConfig),
+        position: u64,
+    ) -> Result<()> {
+        let may = self.may_prepare(vat) && state.delivery_limit(&config)? > Computrons(0);
+        if may && self.online.preparations.note_source(vat, &config) {
+            self.online.preparations.add_load(vat, position);
+            if let Some(errand) = errand_of_source(&*state.over, vat, &config) {
+                self.host.load_ahead(errand);
+            }
+        }
+        Ok(())
+    }
+
+    fn may_prepare(&self, vat: VatId) -> bool {
+        self.plan.is_reckless || self.online.ahead.is_worth_it(vat)
+    }
+
+    /// Has vats come back into memory that sleep. Returns whether any does. A fault of the store is left to the vat's turn.
+    fn wake(&mut self, over: &mut dyn Overlay, outlook: &mut Outlook) -> bool {
+        let needed: BTreeSet<VatId> = outlook.events.iter().filter_map(|event| event.vat).collect();
+        // The next event comes at once.
+        for event in outlook.events.iter_mut().skip(1) {
+            let Some(vat) = event.vat.filter(|_| event.may_wake) else { continue };
+            if self.online.preparations.size().0 >= self.plan.capacity {
+                break;
+            }
+            let is_here = self.host.is_running(vat)
+                || self.online.is_aside(vat)
+                || self.online.preparations.contains(vat);
+            if is_here || !self.may_prepare(vat) {
+                continue;
+            }
+            let mut stats = Stats::default();
+            let prepared = State::open(over, &mut stats, None, Held::default())
+                .and_then(|state| self.prepare(&state, vat, event.position, &needed));
+            // Without room it is tried again.
+            event.may_wake = !matches!(prepared, Ok(true));
+        }
+        self.online.preparations.size().0 > 0
+    }
+
+    /// Has a vat come back into memory. Returns false if there is no room for it yet.
+    fn prepare(
+        &mut self,
+        state: &State<'_>,
+        vat: VatId,
+        position: u64,
+        needed: &BTreeSet<VatId>,
+    ) -> Result<bool> {
+        let Some(record) = state.find_vat(vat)?.filter(|record| !record.is_new()) else {
+            return Ok(true);
+        };
+        let config = state.vat_config(vat)?;
+        if !config.use_transcript || state.delivery_limit(&config)? == Computrons(0) {
+            return Ok(true);
+        }
+        let Some(errand) = errand_of_vat(&*state.over, vat, &record, &config) else {
+            return Ok(true);
+        };
+        let Some(leaving) = self.online.make_room(record.resident_bytes(), needed) else {
+            return Ok(false);
+        };
+        leaving.into_iter().for_each(|vat| self.host.stop(vat));
+        self.online.preparations.add(vat, Prepared::of(&record, position));
+        self.host.prepare(vat, errand);
+        Ok(true)
     }
 
     /// Hands over what can be handed over. Returns whether there was anything, or is under way.
@@ -209,7 +316,7 @@ impl<H: VatHost> Look<'_, H> {
                 continue;
             }
             if !self.host.is_running(vat) {
-                newcomers += 1;
+                newcomers += usize::from(!self.online.is_aside(vat));
                 continue;
             }
             // The next event runs on this thread at once.

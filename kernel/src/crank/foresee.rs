@@ -1,7 +1,7 @@
 //! What the next deliveries on the run queue will be, if nothing changes before their turn.
 
 use capstan_abi::{Delivery, Message};
-use capstan_kernel_ports::{Computrons, VatId};
+use capstan_kernel_ports::{Computrons, Hash, VatId};
 
 use crate::{
     crank::{guard::Admission, route::Route},
@@ -40,6 +40,29 @@ impl State<'_> {
             | RunQueueEvent::StartVat { vat, .. }
             | RunQueueEvent::UpgradeVat { vat, .. }
             | RunQueueEvent::ChangeVatOptions { vat, .. } => Some(*vat),
+            _ => None,
+        })
+    }
+
+    /// Returns the vat that an event of the run queue starts or starts again, with its configuration then.
+    /// `engine` is the one on which new incarnations run.
+    pub(crate) fn starts(
+        &self,
+        event: &RunQueueEvent,
+        engine: Hash,
+    ) -> Result<Option<(VatId, VatConfig)>> {
+        Ok(match event {
+            RunQueueEvent::CreateVat { vat, bundle_id, options, .. } => {
+                Some((*vat, options.config(bundle_id.clone(), engine)))
+            }
+            RunQueueEvent::StartVat { vat, .. } if self.is_alive(*vat)? => {
+                Some((*vat, VatConfig::clone(&*self.vat_config(*vat)?)))
+            }
+            RunQueueEvent::UpgradeVat { vat, bundle_id, .. } if self.is_alive(*vat)? => {
+                let config = VatConfig::clone(&*self.vat_config(*vat)?);
+                let bundle_id = bundle_id.clone();
+                Some((*vat, VatConfig { bundle_id, engine, is_upgraded: true, ..config }))
+            }
             _ => None,
         })
     }

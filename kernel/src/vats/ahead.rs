@@ -159,7 +159,7 @@ impl RunsAhead {
     }
 
     /// Notes a run that was lost. Replaying the vat's transcript takes `price`.
-    fn lose(&mut self, vat: VatId, price: u64) {
+    pub(crate) fn lose(&mut self, vat: VatId, price: u64) {
         let price = price.saturating_add(RESTORE);
         self.credit = self.credit.saturating_sub(i64::try_from(price).unwrap_or(i64::MAX));
         if self.debts.len() >= MAX_DEBTORS && !self.debts.contains_key(&vat) {
@@ -273,8 +273,13 @@ pub(crate) fn bring_back<H: VatHost>(
     ahead: &mut RunsAhead,
     vat: VatId,
 ) -> Result<()> {
+    ahead.lose(vat, state.vat(vat)?.replay_debt);
+    repeat(state, host, vat)
+}
+
+/// Brings a vat into memory, as if it had never left.
+pub(crate) fn repeat<H: VatHost>(state: &State<'_>, host: &mut H, vat: VatId) -> Result<()> {
     let record = state.vat(vat)?;
-    ahead.lose(vat, record.replay_debt);
     let mut replay = Replay::new(&*state.over, vat, record.kept_from..record.span.end)?;
     while let Some(step) = replay.step(host)? {
         match step.outcome {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // tests
 
 mod chains;
+mod sleepers;
 mod snapshots;
 
 use std::collections::BTreeMap;
@@ -218,7 +219,7 @@ fn ways() -> Vec<Options> {
 }
 
 /// The deliveries that ran ahead: how many were begun, counted, were lost, were collections before a snapshot, and counted
-/// behind another one of the same vat.
+/// behind another one of the same vat. The vats that came back ahead of their turn, and the bundles that were loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     begun: u64,
@@ -226,6 +227,8 @@ struct Counts {
     lost: u64,
     snapshots: u64,
     chained: u64,
+    prepared: u64,
+    loads: u64,
 }
 
 impl Counts {
@@ -237,16 +240,20 @@ impl Counts {
             lost: usage.ahead_lost(),
             snapshots: usage.ahead_snapshots(),
             chained: usage.ahead_chained(),
+            prepared: usage.prepared_counted(),
+            loads: usage.loads_ahead(),
         }
     }
 
     fn add(&mut self, other: Self) {
-        let Self { begun, counted, lost, snapshots, chained } = other;
+        let Self { begun, counted, lost, snapshots, chained, prepared, loads } = other;
         self.begun += begun;
         self.counted += counted;
         self.lost += lost;
         self.snapshots += snapshots;
         self.chained += chained;
+        self.prepared += prepared;
+        self.loads += loads;
     }
 }
 

@@ -13,6 +13,7 @@ use capstan_kernel_ports::host::HostFault;
 use crate::{
     ahead::attempt::{Attempt, Done, Job, Rest},
     ahead::bench::Bench,
+    ahead::task::Task,
     delivery::{self, Ran},
     memory::share::Running,
 };
@@ -36,10 +37,33 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    attempts: VecDeque<(Arc<Attempt>, Duration)>,
+    jobs: VecDeque<(Work, Duration)>,
     /// Threads that have nothing to do.
     idle: usize,
     is_closed: bool,
+}
+
+/// Work for a thread.
+#[derive(Clone)]
+pub(crate) enum Work {
+    /// Deliveries to a vat.
+    Attempt(Arc<Attempt>),
+    /// Anything else.
+    Task(Arc<Task>),
+}
+
+impl Work {
+    fn run(self) {
+        match self {
+            Self::Attempt(attempt) => {
+                // The kernel's thread may have taken the job back.
+                if let Some(job) = attempt.take_job() {
+                    run(&attempt, job);
+                }
+            }
+            Self::Task(task) => task.run(),
+        }
+    }
 }
 
 impl Pool {
@@ -47,19 +71,19 @@ impl Pool {
         Self { threads, queue: Arc::default(), is_started: false }
     }
 
-    /// Has a thread take up the attempt after `delay`, before the last `overtaken` ones that wait.
+    /// Has a thread take up the work after `delay`, before the last `overtaken` ones that wait.
     ///
     /// The error is the system's, if not a single thread can be started.
     pub(crate) fn add(
         &mut self,
-        attempt: &Arc<Attempt>,
+        work: Work,
         delay: Duration,
         overtaken: usize,
     ) -> std::io::Result<()> {
         self.start()?;
         let mut waiting = self.queue.waiting();
-        let at = waiting.attempts.len().saturating_sub(overtaken);
-        waiting.attempts.insert(at, (Arc::clone(attempt), delay));
+        let at = waiting.jobs.len().saturating_sub(overtaken);
+        waiting.jobs.insert(at, (work, delay));
         let is_awaited = waiting.idle > 0;
         drop(waiting);
         if is_awaited {
@@ -97,24 +121,21 @@ impl Drop for Pool {
 
 impl Queue {
     fn work(&self) {
-        while let Some((attempt, delay)) = self.next() {
+        while let Some((work, delay)) = self.next() {
             if !delay.is_zero() {
                 thread::sleep(delay);
             }
-            // The kernel's thread may have taken the job back.
-            if let Some(job) = attempt.take_job() {
-                run(&attempt, job);
-            }
+            work.run();
         }
     }
 
-    fn next(&self) -> Option<(Arc<Attempt>, Duration)> {
+    fn next(&self) -> Option<(Work, Duration)> {
         let mut waiting = self.waiting();
         loop {
             if waiting.is_closed {
                 return None;
             }
-            if let Some(next) = waiting.attempts.pop_front() {
+            if let Some(next) = waiting.jobs.pop_front() {
                 return Some(next);
             }
             waiting.idle += 1;
