@@ -233,24 +233,23 @@ impl<H: VatHost> Look<'_, H> {
 
     /// Has vats come back into memory that sleep. Returns whether any does. A fault of the store is left to the vat's turn.
     fn wake(&mut self, over: &mut dyn Overlay, outlook: &mut Outlook) -> bool {
-        let needed: BTreeSet<VatId> = outlook.events.iter().filter_map(|event| event.vat).collect();
         // The next event comes at once.
-        for event in outlook.events.iter_mut().skip(1) {
-            let Some(vat) = event.vat.filter(|_| event.may_wake) else { continue };
+        for number in 1..outlook.events.len() {
+            let Upcoming { position, vat: Some(vat), may_wake: true, .. } = outlook.events[number]
+            else {
+                continue;
+            };
             if self.online.preparations.size().0 >= self.plan.capacity {
                 break;
             }
-            let is_here = self.host.is_running(vat)
-                || self.online.is_aside(vat)
-                || self.online.preparations.contains(vat);
-            if is_here || !self.may_prepare(vat) {
+            let is_here = self.host.is_running(vat) || self.online.preparations.contains(vat);
+            let may_wake = !is_here && !self.online.is_aside(vat);
+            if may_wake && !self.may_prepare(vat) {
                 continue;
             }
-            let mut stats = Stats::default();
-            let prepared = State::open(over, &mut stats, None, Held::default())
-                .and_then(|state| self.prepare(&state, vat, event.position, &needed));
             // Without room it is tried again.
-            event.may_wake = !matches!(prepared, Ok(true));
+            outlook.events[number].may_wake =
+                may_wake && self.prepare(over, outlook, vat, position) == Ok(false);
         }
         self.online.preparations.size().0 > 0
     }
@@ -258,11 +257,13 @@ impl<H: VatHost> Look<'_, H> {
     /// Has a vat come back into memory. Returns false if there is no room for it yet.
     fn prepare(
         &mut self,
-        state: &State<'_>,
+        over: &mut dyn Overlay,
+        outlook: &Outlook,
         vat: VatId,
         position: u64,
-        needed: &BTreeSet<VatId>,
     ) -> Result<bool> {
+        let mut stats = Stats::default();
+        let state = State::open(over, &mut stats, None, Held::default())?;
         let Some(record) = state.find_vat(vat)?.filter(|record| !record.is_new()) else {
             return Ok(true);
         };
@@ -273,7 +274,8 @@ impl<H: VatHost> Look<'_, H> {
         let Some(errand) = errand_of_vat(&*state.over, vat, &record, &config) else {
             return Ok(true);
         };
-        let Some(leaving) = self.online.make_room(record.resident_bytes(), needed) else {
+        let needed = outlook.events.iter().filter_map(|event| event.vat).collect();
+        let Some(leaving) = self.online.make_room(record.resident_bytes(), &needed) else {
             return Ok(false);
         };
         leaving.into_iter().for_each(|vat| self.host.stop(vat));
@@ -301,6 +303,9 @@ impl<H: VatHost> Look<'_, H> {
         let mut chains = Vec::<Chain>::new();
         let (mut busy, mut newcomers) = (BTreeSet::new(), 0);
         let most = self.plan.capacity.saturating_sub(self.online.ahead.under_way());
+        if most == 0 {
+            return chains;
+        }
         for (number, event) in outlook.events.iter().enumerate() {
             let Some(vat) = event.vat else { continue };
             // A vat that leaves memory before its turn would run in vain.

@@ -76,6 +76,8 @@ pub(crate) fn bring_online<H: VatHost>(
     }
     online.preparations.note_source(vat, &config);
     if was_aside {
+        // It made room in vain.
+        online.ahead.lose(vat, before.replay_debt);
         return Ok(repeat(state, host, vat)?);
     }
     if let Some(prepared) = prepared {
