@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // tests
 
 mod chains;
+mod counts;
 mod sleepers;
 mod snapshots;
 
@@ -56,6 +57,8 @@ enum Act {
     /// A vat gets a meter of its own, with so many computrons.
     Meter(&'static str, u64),
 }
+
+use counts::Counts;
 
 use Act::{End, Evict, Finish, Meter, Run, Skip, Tell};
 
@@ -216,45 +219,6 @@ fn ways() -> Vec<Options> {
         way(7, Some(2)),
         way(3, Some(3)),
     ]
-}
-
-/// The deliveries that ran ahead: how many were begun, counted, were lost, were collections before a snapshot, and counted
-/// behind another one of the same vat. The vats that came back ahead of their turn, and the bundles that were loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    begun: u64,
-    counted: u64,
-    lost: u64,
-    snapshots: u64,
-    chained: u64,
-    prepared: u64,
-    loads: u64,
-}
-
-impl Counts {
-    fn of(stage: &Stage) -> Self {
-        let usage = stage.kernel.host().usage();
-        Self {
-            begun: usage.ahead_begun(),
-            counted: usage.ahead_counted(),
-            lost: usage.ahead_lost(),
-            snapshots: usage.ahead_snapshots(),
-            chained: usage.ahead_chained(),
-            prepared: usage.prepared_counted(),
-            loads: usage.loads_ahead(),
-        }
-    }
-
-    fn add(&mut self, other: Self) {
-        let Self { begun, counted, lost, snapshots, chained, prepared, loads } = other;
-        self.begun += begun;
-        self.counted += counted;
-        self.lost += lost;
-        self.snapshots += snapshots;
-        self.chained += chained;
-        self.prepared += prepared;
-        self.loads += loads;
-    }
 }
 
 /// Plays a story in all ways. Returns the log of the serial one, and the deliveries that ran ahead in all ways together.

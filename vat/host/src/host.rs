@@ -1,3 +1,5 @@
+mod errands;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -15,7 +17,7 @@ use capstan_kernel_ports::{
 
 use crate::{
     HostError, HostOptions, Image, JsEngine, Usage,
-    ahead::task::{Back, Work},
+    ahead::task::Back,
     ahead::turn::{Ended, Runs},
     cost,
     delivery::{self, Ran},
@@ -154,31 +156,6 @@ impl WasmHost {
         let key = ((booted.hash, bundle_id.to_owned()), options.clone());
         self.shared.loads.get_or_load(key, || {
             load(booted, &supervisor::write_set_bundle(None, digest, zip, options))
-        })
-    }
-
-    /// Returns a host for another thread, with the same engines and sources, and no workers.
-    fn for_errand(&self) -> Self {
-        Self {
-            options: self.options.clone(),
-            cache: Arc::clone(&self.cache),
-            modules: Arc::clone(&self.modules),
-            engines: self.engines.clone(),
-            current: self.current,
-            shared: self.shared.for_errand(),
-            workers: Mutex::default(),
-            runs: Runs::new(1, None, Arc::clone(&self.usage)),
-            usage: Arc::clone(&self.usage),
-        }
-    }
-
-    /// Returns an errand as work for another thread, which hands over the worker of `vat`.
-    fn work(&self, errand: Errand, vat: Option<VatId>) -> Work {
-        let mut host = self.for_errand();
-        Box::new(move || {
-            let number = errand(&mut host)?;
-            let running = host.workers().remove(&vat?)?;
-            Some(Back { running, number })
         })
     }
 

@@ -105,7 +105,7 @@ fn the_first_delivery_fails() {
 #[test]
 fn the_meter_ends_with_the_first_delivery() {
     // Both runs fit the limit of the first. The meter covers one of them, and a part of the other.
-    for left in [400_000, 900_000, 1_500_000, 3_000_000] {
+    for left in [400_000, 1_500_000] {
         let mut story = vec![Meter("b", left), Meter("d", left)];
         for _ in 0..4 {
             story.extend(chains());
@@ -147,7 +147,7 @@ fn reaping_comes_between_two_deliveries() {
         story.extend(chains());
     }
     story.push(Finish);
-    for deliveries in [2, 3, 5] {
+    for deliveries in [2, 5] {
         breaks_chains(&reap(deliveries), &story, "BringOutYourDead");
     }
 }
@@ -220,7 +220,7 @@ fn vats_leave_memory_between_two_deliveries() {
         }
     }
     story.push(Finish);
-    for max_vats_online in [1, 3, 4] {
+    for max_vats_online in [1, 3] {
         let node = NodeOptions { max_vats_online, ..NodeOptions::default() };
         same(node, &KernelOptions { crank_limit: 20_000_000, ..often() }, &story);
     }

@@ -129,6 +129,20 @@ fn a_meter_does_not_pay_for_the_return() {
     }
 }
 
+/// A vat that comes back in vain again and again does so in its turn.
+#[test]
+fn a_vat_that_is_not_needed_comes_back_no_more() {
+    let options = Options { threads: 2, ..Options::usual() };
+    let mut stage = Stage::start(&options, NodeOptions::default(), limited());
+    let begun = stage.kernel.host().usage().prepared_begun();
+    for _ in 0..12 {
+        // Nobody but the vat whose message is skipped is asleep behind the first event.
+        let story = [Evict, long("a"), long("a"), remember("b"), Skip, Finish, long("a"), Finish];
+        story.iter().for_each(|act| stage.act(act));
+    }
+    assert_eq!(stage.kernel.host().usage().prepared_begun() - begun, 1);
+}
+
 /// Messages to more vats than may be in memory, none of which is ever needed again soon, take no more memory than the vats that
 /// may be in memory.
 #[test]
