@@ -213,10 +213,31 @@ fn cache_measures(host: &WasmHost) -> Vec<Measure> {
             HostUsage::ahead_lost,
         ),
         count(
+            "ahead_chained",
+            "Deliveries that counted and began where another one before its turn had ended",
+            HostUsage::ahead_chained,
+        ),
+        count(
             "ahead_snapshots",
             "Collections before a snapshot run before their turn",
             HostUsage::ahead_snapshots,
         ),
+        count(
+            "prepared_begun",
+            "Vats brought back into memory before their turn",
+            HostUsage::prepared_begun,
+        ),
+        count(
+            "prepared_counted",
+            "Vats brought back before their turn that were taken over",
+            HostUsage::prepared_counted,
+        ),
+        count(
+            "prepared_awaited",
+            "Vats brought back before their turn and waited for",
+            HostUsage::prepared_awaited,
+        ),
+        count("loads_ahead", "Sources loaded before a vat needed them", HostUsage::loads_ahead),
         Measure::new("artifact_cache_bytes", "Compiled modules on disk", move || {
             disk.artifact_bytes()
         }),

@@ -58,7 +58,11 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_query_answer_bytes_max` | bytes of the largest one since the start |
 /// | `capstan_ahead_begun`, `capstan_ahead_counted` | deliveries that were run on another thread before their turn, and those of them that counted |
 /// | `capstan_ahead_awaited`, `capstan_ahead_lost` | those of them that the kernel had to wait for, and that were discarded and made again |
+/// | `capstan_ahead_chained` | those that counted and began where another one of the same vat had ended that was ahead of its turn, too |
 /// | `capstan_ahead_snapshots` | those of them that were collections before a heap snapshot, after which the heap was hashed |
+/// | `capstan_prepared_begun`, `capstan_prepared_counted` | sleeping vats that another thread brought back into memory before their turn, and those of them that were taken over |
+/// | `capstan_prepared_awaited` | those of them for which the kernel had to wait |
+/// | `capstan_loads_ahead` | bundles that another thread loaded before a vat needed them |
 /// | `capstan_vat_seconds_total` | time that all threads spent on vats: deliveries but for their syscalls, starting, restoring |
 /// | `capstan_root_seconds` | how long computing a block's root took; part of FinalizeBlock |
 /// | `capstan_finalize_seconds`, `capstan_commit_seconds`, `capstan_snapshot_seconds` | how long FinalizeBlock, Commit and

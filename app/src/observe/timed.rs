@@ -8,7 +8,7 @@ use std::{
 use capstan_abi::{Delivery, Syscall, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    ahead::{Ahead, AheadPlan, Answers, Turn},
+    ahead::{Ahead, AheadPlan, Answers, Errand, Turn},
     host::{
         Delivered, HeapImage, HostFault, Start, Syscalls, VatHost, WorkerOptions, WorkerSource,
     },
@@ -102,6 +102,16 @@ impl Answers for TimedAnswers {
     }
 }
 
+/// Records the time that an errand takes on its thread. It makes no syscalls of the kernel.
+fn timed_errand(errand: Errand, metrics: Metrics) -> Errand {
+    Box::new(move |host| {
+        let began = Instant::now();
+        let number = errand(host);
+        metrics.vat_ran(began.elapsed());
+        number
+    })
+}
+
 impl<H: VatHost> HostLayer for TimedHost<H> {
     type Host = H;
 
@@ -162,6 +172,20 @@ impl<H: VatHost> HostLayer for TimedHost<H> {
         turn
     }
 
+    fn prepare(&mut self, vat: VatId, errand: Errand) {
+        self.host.prepare(vat, timed_errand(errand, self.metrics.clone()));
+    }
+
+    fn take_prepared(&mut self, vat: VatId) -> Option<u64> {
+        let number = self.host.take_prepared(vat);
+        self.measure(vat);
+        number
+    }
+
+    fn load_ahead(&mut self, errand: Errand) {
+        self.host.load_ahead(timed_errand(errand, self.metrics.clone()));
+    }
+
     fn stop(&mut self, vat: VatId) {
         self.host.stop(vat);
         self.measure(vat);
@@ -183,7 +207,62 @@ impl<H: VatHost> HostLayer for TimedHost<H> {
 
 #[cfg(test)]
 mod tests {
+    use capstan_kernel_ports::host::StartVerdict;
+
     use super::*;
+
+    /// A host that is never asked.
+    struct NoHost;
+
+    impl VatHost for NoHost {
+        fn engine(&self) -> Hash {
+            Hash::default()
+        }
+
+        fn validate(&self, _: &[u8]) -> StartVerdict {
+            Ok(())
+        }
+
+        fn start(
+            &mut self,
+            _: VatId,
+            _: &WorkerSource,
+            _: &WorkerOptions,
+        ) -> Result<Start, HostFault> {
+            Ok(Start::free(Ok(())))
+        }
+
+        fn deliver(
+            &mut self,
+            vat: VatId,
+            _: &Delivery,
+            _: Computrons,
+            _: &mut dyn Syscalls,
+        ) -> Result<Delivered, HostFault> {
+            Err(HostFault::Missing(format!("no worker for {vat}")))
+        }
+
+        fn is_running(&self, _: VatId) -> bool {
+            false
+        }
+
+        fn stop(&mut self, _: VatId) {}
+
+        fn heap(&self, _: VatId) -> Option<(Hash, u64)> {
+            None
+        }
+    }
+
+    #[test]
+    fn an_errand_counts_while_it_runs() {
+        let metrics = Metrics::new(vec![], vec![]);
+        let work: Errand = Box::new(|_| {
+            std::thread::sleep(Duration::from_millis(2));
+            Some(7)
+        });
+        assert_eq!(timed_errand(work, metrics.clone())(&mut NoHost), Some(7));
+        assert!(metrics.vat_seconds() >= 0.002);
+    }
 
     /// Answers after a while.
     struct Slow(Duration);

@@ -9,13 +9,19 @@ use capstan_abi::{Delivery, Syscall, SyscallResult};
 
 use crate::{
     Computrons, VatId,
-    host::{Delivered, HostFault},
+    host::{Delivered, HostFault, VatHost},
 };
+
+/// Work that is done before its turn on another thread, with a host of its own for workers.
+///
+/// That host knows the engines and sources of the host that it came from. If the work is to bring a vat's worker into memory,
+/// it leaves the worker there, and returns a number of its choice. Otherwise it returns `None`, and what it did is dropped.
+pub type Errand = Box<dyn FnOnce(&mut dyn VatHost) -> Option<u64> + Send>;
 
 /// The limits within which a host runs deliveries ahead. They are this node's own choice, and no result shows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AheadPlan {
-    /// The most deliveries that may be under way or wait for their turn at once. With 0 none is run ahead.
+    /// The most vats whose deliveries may be under way or wait for their turn at once. With 0 none is run ahead.
     pub capacity: usize,
     /// The average computrons of a vat's deliveries from which running them ahead gains time.
     pub at_least: Computrons,
@@ -42,18 +48,27 @@ pub trait Answers: Send {
     }
 }
 
-/// A delivery to be run ahead.
-pub struct Ahead {
-    /// The vat, whose worker is in memory.
-    pub vat: VatId,
+/// A delivery that is expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
     /// The delivery, in the vat's words.
     pub delivery: Delivery,
     /// The computrons that it may spend.
     pub limit: Computrons,
-    /// The [`Answers`] to its syscalls.
+}
+
+/// Deliveries to one vat that are to be run ahead.
+pub struct Ahead {
+    /// The vat, whose worker is in memory.
+    pub vat: VatId,
+    /// The next delivery to the vat.
+    pub first: Expected,
+    /// Those after it, in their order. Each begins if the one before goes well, and is lost with it.
+    pub then: Vec<Expected>,
+    /// The [`Answers`] to their syscalls.
     pub answers: Box<dyn Answers>,
-    /// If the delivery goes well, the next one is [`Delivery::BringOutYourDead`], and then the vat's heap is asked for. Both
-    /// may be made ahead, too.
+    /// If the last delivery goes well, the next one is [`Delivery::BringOutYourDead`], and then the vat's heap is asked for.
+    /// Both may be made ahead, too.
     pub then_snapshot: bool,
 }
 
@@ -61,8 +76,8 @@ impl std::fmt::Debug for Ahead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ahead")
             .field("vat", &self.vat)
-            .field("delivery", &self.delivery)
-            .field("limit", &self.limit)
+            .field("first", &self.first)
+            .field("then", &self.then)
             .field("then_snapshot", &self.then_snapshot)
             .finish_non_exhaustive()
     }

@@ -5,7 +5,7 @@ use capstan_abi::{Delivery, DeliveryResult, Syscall, SyscallResult};
 
 use crate::{
     Computrons, Hash, VatId,
-    ahead::{Ahead, AheadPlan, Turn},
+    ahead::{Ahead, AheadPlan, Errand, Turn},
 };
 
 pub use crate::fault::HostFault;
@@ -203,7 +203,7 @@ pub trait VatHost {
         AheadPlan::NONE
     }
 
-    /// Begins a delivery before its turn, on another thread. Has no effect if the host has no [`AheadPlan`].
+    /// Begins deliveries before their turn, on another thread. Has no effect if the host has no [`AheadPlan`].
     ///
     /// The worker counts as being in memory meanwhile. Nobody may ask for its heap before [`VatHost::take_turn`]. If
     /// the worker is stopped or replaced, what it has run is lost.
@@ -211,8 +211,8 @@ pub trait VatHost {
         let _ = ahead;
     }
 
-    /// Ends what was run ahead for `vat`, if it is this delivery within this limit: makes its syscalls of `syscalls`, in
-    /// order, and returns the [`Turn`].
+    /// Ends the next of what was run ahead for `vat`, if it is this delivery within this limit: makes its syscalls of
+    /// `syscalls`, in order, and returns the [`Turn`].
     ///
     /// Only a run that ends as it would have ended now counts.
     fn take_turn(
@@ -226,10 +226,29 @@ pub trait VatHost {
         Turn::NotAhead
     }
 
+    /// Begins to bring a worker of `vat` into memory before its turn, on another thread. Has no effect if the host has no
+    /// [`AheadPlan`]. The worker does not count as being in memory before [`VatHost::take_prepared`].
+    fn prepare(&mut self, vat: VatId, errand: Errand) {
+        let _ = (vat, errand);
+    }
+
+    /// Waits for the errand that was begun for `vat`, and takes its worker over. Returns the errand's number, or `None` if
+    /// there is no worker.
+    fn take_prepared(&mut self, vat: VatId) -> Option<u64> {
+        let _ = vat;
+        None
+    }
+
+    /// Begins to load a source before its turn, on another thread. Has no effect if the host has no [`AheadPlan`], or enough
+    /// to do.
+    fn load_ahead(&mut self, errand: Errand) {
+        let _ = errand;
+    }
+
     /// Returns whether a worker of `vat` is in memory.
     fn is_running(&self, vat: VatId) -> bool;
 
-    /// Drops the worker of `vat`. Has no effect if there is none.
+    /// Drops the worker of `vat`, also one that is being prepared. Has no effect if there is none.
     fn stop(&mut self, vat: VatId);
 
     /// Returns the size of the worker's memory in bytes, which is the same on every node. Returns 0 if there is no worker, or

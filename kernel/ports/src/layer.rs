@@ -37,7 +37,7 @@ use capstan_abi::{Delivery, Syscall, SyscallResult};
 
 use crate::{
     Computrons, Hash, VatId,
-    ahead::{Ahead, AheadPlan, Turn},
+    ahead::{Ahead, AheadPlan, Errand, Turn},
     host::{
         Delivered, HeapImage, HostFault, Start, StartVerdict, Syscalls, VatHost, WorkerOptions,
         WorkerSource,
@@ -106,6 +106,21 @@ pub trait HostLayer {
         syscalls: &mut dyn Syscalls,
     ) -> Turn {
         self.host_mut().take_turn(vat, delivery, limit, syscalls)
+    }
+
+    /// Forwards [`VatHost::prepare`].
+    fn prepare(&mut self, vat: VatId, errand: Errand) {
+        self.host_mut().prepare(vat, errand);
+    }
+
+    /// Forwards [`VatHost::take_prepared`].
+    fn take_prepared(&mut self, vat: VatId) -> Option<u64> {
+        self.host_mut().take_prepared(vat)
+    }
+
+    /// Forwards [`VatHost::load_ahead`].
+    fn load_ahead(&mut self, errand: Errand) {
+        self.host_mut().load_ahead(errand);
     }
 
     /// Forwards [`VatHost::is_running`].
@@ -200,6 +215,18 @@ impl<L: HostLayer> VatHost for L {
         syscalls: &mut dyn Syscalls,
     ) -> Turn {
         HostLayer::take_turn(self, vat, delivery, limit, syscalls)
+    }
+
+    fn prepare(&mut self, vat: VatId, errand: Errand) {
+        HostLayer::prepare(self, vat, errand);
+    }
+
+    fn take_prepared(&mut self, vat: VatId) -> Option<u64> {
+        HostLayer::take_prepared(self, vat)
+    }
+
+    fn load_ahead(&mut self, errand: Errand) {
+        HostLayer::load_ahead(self, errand);
     }
 
     fn is_running(&self, vat: VatId) -> bool {

@@ -177,7 +177,7 @@ impl<H: VatHost> Kernel<H> {
 
     /// Drops every vat from memory, as a restart of the node would.
     pub fn evict_all(&mut self) {
-        while let Some(vat) = self.online.pop() {
+        while let Some(vat) = self.online.pop().or_else(|| self.online.preparations.take_last()) {
             self.host.stop(vat);
         }
     }

@@ -269,6 +269,19 @@ impl State<'_> {
         if due { self.schedule_reap(vat) } else { Ok(()) }
     }
 
+    /// Returns whether so much more dirt makes it time for a vat to bring out its dead that has `dirt` now.
+    pub(crate) fn makes_reap_due(&self, dirt: Dirt, more: &Dirt, config: &VatConfig) -> bool {
+        let (own, default) = (config.reap, self.globals().options.reap);
+        let is_due =
+            |counter: u64, more: u64, own: Threshold, default: Threshold| match own.or(default) {
+                Threshold::At(limit) if limit > 0 => counter.saturating_add(more) >= limit,
+                _ => false,
+            };
+        !own.never
+            && (is_due(dirt.deliveries, more.deliveries, own.deliveries, default.deliveries)
+                || is_due(dirt.computrons, more.computrons, own.computrons, default.computrons))
+    }
+
     pub(crate) fn schedule_reap(&mut self, vat: VatId) -> Result<()> {
         let mut queue: Vec<VatId> = self.get(keys::REAP)?.unwrap_or_default();
         if !queue.contains(&vat) {

@@ -3,7 +3,10 @@
 //! Whether a delivery was run ahead is this node's own affair. At its turn its syscalls are made as ever, so that the
 //! state and the log show nothing of it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use capstan_abi::{Delivery, JsString, Syscall, SyscallData, SyscallResult};
 use capstan_kernel_ports::{
@@ -47,8 +50,8 @@ const MAX_DEBTORS: usize = 1_024;
 /// What this node knows for running vats ahead.
 #[derive(Default)]
 pub(crate) struct RunsAhead {
-    /// Vats whose next delivery was handed to the host, with the position of its event on the run queue.
-    begun: BTreeMap<VatId, u64>,
+    /// Vats whose next deliveries were handed to the host, with the positions of their events on the run queue.
+    begun: BTreeMap<VatId, VecDeque<u64>>,
     stores: BTreeMap<VatId, OwnStore>,
     /// Computrons that a vat has to spend on the kernel's thread before it runs ahead again.
     debts: BTreeMap<VatId, u64>,
@@ -75,7 +78,7 @@ impl RunsAhead {
         self.begun.contains_key(&vat)
     }
 
-    /// Returns the number of vats whose next delivery was handed to the host.
+    /// Returns the number of vats whose next deliveries were handed to the host.
     pub(crate) fn under_way(&self) -> usize {
         self.begun.len()
     }
@@ -87,16 +90,17 @@ impl RunsAhead {
 
     /// Returns a vat whose delivery has had its turn and was not made, because its event came to something else.
     pub(crate) fn left_behind(&self, first: u64) -> Option<VatId> {
-        self.begun.iter().find(|(_, position)| **position < first).map(|(vat, _)| *vat)
+        let is_behind = |positions: &VecDeque<u64>| positions.front().is_some_and(|at| *at < first);
+        self.begun.iter().find(|(_, positions)| is_behind(positions)).map(|(vat, _)| *vat)
     }
 
-    /// Notes that the vat's next delivery was handed to the host, that of an event of the run queue. Returns what answers its syscalls, or `None` if the
-    /// overlay cannot be read by another thread.
+    /// Notes that the vat's next deliveries were handed to the host, those of events of the run queue. Returns what answers
+    /// their syscalls, or `None` if the overlay cannot be read by another thread.
     pub(crate) fn begin(
         &mut self,
         over: &dyn Overlay,
         vat: VatId,
-        position: u64,
+        positions: VecDeque<u64>,
     ) -> Option<OwnAnswers> {
         let prefix = keys::vatstore(Endpoint::Vat(vat), "");
         let store = match self.stores.get(&vat) {
@@ -107,13 +111,31 @@ impl RunsAhead {
                 store
             }
         };
-        self.begun.insert(vat, position);
+        self.begun.insert(vat, positions);
         Some(OwnAnswers { prefix: prefix.to_vec(), store, own: Writes::new(), kept_bytes: 0 })
     }
 
-    /// Notes that the vat's next delivery has its turn. Returns whether it was handed to the host.
-    pub(crate) fn take_turn(&mut self, vat: VatId) -> bool {
-        self.begun.remove(&vat).is_some()
+    /// Notes that the vat's next delivery counts as it was run by the host.
+    fn pass(&mut self, vat: VatId) {
+        if let Some(positions) = self.begun.get_mut(&vat) {
+            positions.pop_front();
+            if positions.is_empty() {
+                self.begun.remove(&vat);
+            }
+        }
+    }
+
+    /// Notes that nothing of the vat is ahead.
+    fn give_up(&mut self, vat: VatId) {
+        self.begun.remove(&vat);
+    }
+
+    /// Notes the outcome of the turn of the vat's next delivery.
+    pub(crate) fn note_turn(&mut self, vat: VatId, turn: &Turn) {
+        match turn {
+            Turn::Done(Ok(_)) => self.pass(vat),
+            Turn::NotAhead | Turn::Done(Err(_)) | Turn::Lost(_) => self.give_up(vat),
+        }
     }
 
     /// Notes a delivery that was made, with its syscalls.
@@ -137,7 +159,7 @@ impl RunsAhead {
     }
 
     /// Notes a run that was lost. Replaying the vat's transcript takes `price`.
-    fn lose(&mut self, vat: VatId, price: u64) {
+    pub(crate) fn lose(&mut self, vat: VatId, price: u64) {
         let price = price.saturating_add(RESTORE);
         self.credit = self.credit.saturating_sub(i64::try_from(price).unwrap_or(i64::MAX));
         if self.debts.len() >= MAX_DEBTORS && !self.debts.contains_key(&vat) {
@@ -251,8 +273,13 @@ pub(crate) fn bring_back<H: VatHost>(
     ahead: &mut RunsAhead,
     vat: VatId,
 ) -> Result<()> {
+    ahead.lose(vat, state.vat(vat)?.replay_debt);
+    repeat(state, host, vat)
+}
+
+/// Brings a vat into memory, as if it had never left.
+pub(crate) fn repeat<H: VatHost>(state: &State<'_>, host: &mut H, vat: VatId) -> Result<()> {
     let record = state.vat(vat)?;
-    ahead.lose(vat, record.replay_debt);
     let mut replay = Replay::new(&*state.over, vat, record.kept_from..record.span.end)?;
     while let Some(step) = replay.step(host)? {
         match step.outcome {
@@ -267,7 +294,7 @@ pub(crate) fn bring_back<H: VatHost>(
     Ok(())
 }
 
-/// Takes a vat back whose delivery was run ahead and is not made: its event came to something else. If the vat cannot be
+/// Takes a vat back whose next delivery was run ahead and is not made: its event came to something else. If the vat cannot be
 /// brought back, its next delivery meets the same fault.
 pub(crate) fn take_back<H: VatHost>(
     state: &State<'_>,
@@ -275,7 +302,7 @@ pub(crate) fn take_back<H: VatHost>(
     ahead: &mut RunsAhead,
     vat: VatId,
 ) {
-    ahead.take_turn(vat);
+    ahead.give_up(vat);
     // Without any computrons no run counts, not even that of a collection which was run ahead.
     let other = Delivery::BringOutYourDead;
     let turn = host.take_turn(vat, &other, Computrons(0), &mut Nobody);
@@ -339,7 +366,8 @@ impl Syscalls for MadeAgain<'_> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use capstan_kernel_ports::memory::MemoryState;
+    use capstan_abi::DeliveryResult;
+    use capstan_kernel_ports::{host::Delivered, memory::MemoryState};
 
     use super::*;
 
@@ -377,7 +405,7 @@ mod tests {
     #[test]
     fn a_run_reads_the_vats_own_store_and_its_own_writes() {
         let (mut state, mut ahead) = (store(), RunsAhead::default());
-        let mut answers = ahead.begin(&state, VAT, 5).unwrap();
+        let mut answers = ahead.begin(&state, VAT, [5, 7].into()).unwrap();
         assert!(ahead.has_begun(VAT) && ahead.under_way() == 1);
         // What happens to the state in the meantime is not seen.
         state.set(&keys::vatstore(Endpoint::Vat(VAT), "b"), b"later".to_vec());
@@ -391,22 +419,28 @@ mod tests {
         assert_eq!(answers.answer(&Syscall::VatstoreDelete { key: "d".into() }), null());
         assert_eq!(answers.answer(&next("c")), null());
         assert_eq!((ahead.left_behind(5), ahead.left_behind(6)), (None, Some(VAT)));
+        // The first of the two counts, and the second one is lost.
+        let done = Delivered { result: DeliveryResult::Ok, computrons: None, test_log: vec![] };
+        ahead.note_turn(VAT, &Turn::Done(Ok(done)));
+        assert_eq!((ahead.left_behind(7), ahead.left_behind(8)), (None, Some(VAT)));
+        assert!(ahead.has_begun(VAT) && ahead.under_way() == 1);
+        ahead.note_turn(VAT, &Turn::Lost(vec![]));
+        assert!(!ahead.has_begun(VAT) && ahead.under_way() == 0);
         // The next run sees the writes of those that were delivered.
-        assert!(ahead.take_turn(VAT) && !ahead.take_turn(VAT));
         let made = |syscall| (syscall, SyscallResult::Ok(SyscallData::Null));
         ahead.delivered(VAT, Computrons(1), &[made(set("e", "more"))]);
-        let mut answers = ahead.begin(&state, VAT, 5).unwrap();
+        let mut answers = ahead.begin(&state, VAT, [5].into()).unwrap();
         assert_eq!(answers.answer(&get("e")), text("more"));
         assert_eq!(answers.answer(&get("c")), null(), "that run was never delivered");
         // The worker is gone, and with it what was remembered.
         ahead.forget(VAT);
         assert!(!ahead.has_begun(VAT));
-        assert_eq!(ahead.begin(&state, VAT, 5).unwrap().answer(&get("b")), text("later"));
+        assert_eq!(ahead.begin(&state, VAT, [5].into()).unwrap().answer(&get("b")), text("later"));
     }
 
     #[test]
     fn what_only_the_kernel_can_tell_waits() {
-        let mut answers = RunsAhead::default().begin(&store(), VAT, 5).unwrap();
+        let mut answers = RunsAhead::default().begin(&store(), VAT, [5].into()).unwrap();
         let long = "k".repeat(MAX_VATSTORE_KEY_BYTES + 1);
         let args = capstan_abi::CapData { body: "#[]".to_owned(), slots: vec![] };
         let call = Syscall::CallNow { target: "d-70".to_owned(), method: "m".into(), args };

@@ -91,7 +91,7 @@ pub(crate) fn size_bytes(state: &(impl Read + ?Sized), vat: VatId) -> Result<Opt
 }
 
 /// Starts the vat's worker with the heap of its last snapshot, whose hash is `expected`.
-pub(crate) fn restore<H: VatHost>(
+pub(crate) fn restore<H: VatHost + ?Sized>(
     state: &(impl Read + ?Sized),
     host: &mut H,
     vat: VatId,

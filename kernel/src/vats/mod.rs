@@ -8,6 +8,7 @@ pub(crate) mod ahead;
 pub(crate) mod heap;
 pub(crate) mod liveslots;
 pub(crate) mod online;
+pub(crate) mod prepare;
 pub mod replay;
 pub(crate) mod residency;
 pub(crate) mod snapshot;

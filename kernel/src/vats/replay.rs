@@ -197,7 +197,7 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
     }
 
     /// Repeats the next entry. Returns `None` at the end, and after any outcome but [`Outcome::Same`].
-    pub(crate) fn step<H: VatHost>(&mut self, host: &mut H) -> Result<Option<Step>> {
+    pub(crate) fn step<H: VatHost + ?Sized>(&mut self, host: &mut H) -> Result<Option<Step>> {
         if self.next >= self.end {
             return Ok(None);
         }
@@ -210,7 +210,12 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
         Ok(Some(Step { position, entry, outcome }))
     }
 
-    fn apply<H: VatHost>(&mut self, host: &mut H, position: u64, entry: &Entry) -> Result<Outcome> {
+    fn apply<H: VatHost + ?Sized>(
+        &mut self,
+        host: &mut H,
+        position: u64,
+        entry: &Entry,
+    ) -> Result<Outcome> {
         let vat = self.vat;
         match entry {
             Entry::InitializeWorker { bundle_id, engine } => {
@@ -268,7 +273,7 @@ struct Recorded<'a> {
     computrons: Option<Computrons>,
 }
 
-fn deliver_again<H: VatHost>(
+fn deliver_again<H: VatHost + ?Sized>(
     host: &mut H,
     vat: VatId,
     delivery: &Delivery,

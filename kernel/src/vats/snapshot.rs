@@ -6,7 +6,11 @@ use capstan_kernel_ports::{Hash, VatId, host::VatHost};
 use crate::{
     capdata::{self, KernelData},
     error::Result,
-    state::{handle::State, slog::Event, vat::VatState},
+    state::{
+        handle::State,
+        slog::Event,
+        vat::{VatConfig, VatState},
+    },
     vats::{
         online::Online,
         transcript::Entry,
@@ -32,11 +36,17 @@ const SYSTEM_SHARE: u64 = 10;
 /// page, but only these are copied, written and found again by their hashes.
 const CHANGED_PAGE: u64 = 4;
 
-/// Returns whether a snapshot follows the vat's next delivery, if that goes well. Another may follow because of what the
-/// delivery costs.
-pub(crate) fn follows_next(state: &State<'_>, record: &VatState) -> bool {
+/// Returns whether a snapshot follows the last of so many more deliveries, if they go well. Another may follow because of
+/// what the deliveries cost.
+pub(crate) fn follows(state: &State<'_>, record: &VatState, deliveries: u64) -> bool {
     let interval = state.globals().options.snapshot_interval;
-    is_long(state, record, record.span.entries() + 1, interval)
+    is_long(state, record, record.span.entries() + deliveries, interval)
+}
+
+/// Returns whether a snapshot is due because the replay of the vat's span costs so much.
+pub(crate) fn owes_snapshot(state: &State<'_>, replay_debt: u64, config: &VatConfig) -> bool {
+    let share = if config.system { SYSTEM_SHARE } else { 1 };
+    replay_debt >= state.globals().options.snapshot_debt / share
 }
 
 /// Returns whether a snapshot is due for a span of so many entries, whatever replaying it would cost.
@@ -56,14 +66,12 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
     interval: u64,
 ) -> Result<Snapshot> {
     let record = state.vat(vat)?;
-    let options = &state.globals().options;
-    let may_owe = |share: u64| record.replay_debt < options.snapshot_debt / share;
     let is_short = !is_long(state, &record, record.span.entries(), interval);
-    if is_short && may_owe(SYSTEM_SHARE) {
+    if is_short && record.replay_debt < state.globals().options.snapshot_debt / SYSTEM_SHARE {
         return Ok(Snapshot::NotDue);
     }
     let config = state.vat_config(vat)?;
-    let due = !is_short || config.system || !may_owe(1);
+    let due = !is_short || owes_snapshot(state, record.replay_debt, &config);
     if !due || !config.use_transcript || !host.takes_snapshots(vat) {
         return Ok(Snapshot::NotDue);
     }

@@ -18,7 +18,7 @@ use crate::{
         vat::{VatConfig, VatState},
     },
     vats::{
-        ahead::{MadeAgain, RunsAhead, bring_back},
+        ahead::{MadeAgain, RunsAhead, bring_back, repeat},
         online::Online,
         replay::{Outcome, Replay},
         source::{worker_options, worker_source},
@@ -65,13 +65,31 @@ pub(crate) fn bring_online<H: VatHost>(
 ) -> std::result::Result<(), StartError> {
     let config = state.vat_config(vat)?;
     state.note_use(vat, &config)?;
-    for idle in online.touch(vat, state.vat(vat)?.resident_bytes()) {
+    let before = state.vat(vat)?;
+    let prepared = online.preparations.take(vat);
+    let was_aside = online.come_back(vat);
+    for idle in online.touch(vat, before.resident_bytes()) {
         host.stop(idle);
     }
     if host.is_running(vat) {
         return Ok(());
     }
-    let before = state.vat(vat)?;
+    online.preparations.note_source(vat, &config);
+    if was_aside {
+        // It made room in vain.
+        online.ahead.lose(vat, before.replay_debt);
+        return Ok(repeat(state, host, vat)?);
+    }
+    if let Some(prepared) = prepared {
+        let is_up_to_date = prepared.is_up_to_date(&before) && config.use_transcript;
+        let deliveries = if is_up_to_date { host.take_prepared(vat) } else { None };
+        if let Some(deliveries) = deliveries {
+            state.log(Event::WorkerStart { vat, config: &config });
+            log_replayed(state, vat, &before, deliveries);
+            return Ok(());
+        }
+        host.stop(vat);
+    }
     let begins = before.is_new();
     state.begin_transcript(vat, &config)?;
     let record = state.vat(vat)?;
@@ -149,6 +167,15 @@ fn replay_span<H: VatHost>(
         state.log(Event::Replay { vat, deliveries });
     }
     Ok(Started { cost, printed, verdict: Ok(()) })
+}
+
+/// Logs the return of a vat that another thread has brought back.
+fn log_replayed(state: &mut State<'_>, vat: VatId, record: &VatState, deliveries: u64) {
+    let entries = record.span.end - record.kept_from;
+    log_started(state.slog.as_mut(), vat, record, entries);
+    if entries > 1 {
+        state.log(Event::Replay { vat, deliveries });
+    }
 }
 
 /// Logs that a worker has started, between the steps of a replay, which holds the state's overlay. `entries` is the
@@ -294,9 +321,10 @@ fn hand_over<H: VatHost>(
     (vat, delivery, limit): (VatId, &Delivery, Computrons),
     syscalls: &mut VatSyscalls<'_, '_>,
 ) -> Result<std::result::Result<Delivered, HostFault>> {
-    ahead.take_turn(vat);
-    // The host may have made more ahead than the delivery that it was handed.
-    Ok(match host.take_turn(vat, delivery, limit, syscalls) {
+    // The host may have made more ahead than the deliveries that it was handed.
+    let turn = host.take_turn(vat, delivery, limit, syscalls);
+    ahead.note_turn(vat, &turn);
+    Ok(match turn {
         Turn::NotAhead => host.deliver(vat, delivery, limit, syscalls),
         Turn::Done(delivered) => delivered,
         Turn::Lost(made) => {

@@ -16,9 +16,11 @@ use anyhow::{Context, Result, ensure};
 use capstan_abi::{Delivery, Syscall, SyscallResult};
 use capstan_conformance::javascript::Workshop;
 use capstan_kernel_ports::{
-    Computrons, VatId,
+    Computrons, Hash, VatId,
     ahead::{AheadPlan, Turn},
-    host::{Delivered, HostFault, Syscalls, VatHost},
+    host::{
+        Delivered, HeapImage, HostFault, Start, Syscalls, VatHost, WorkerOptions, WorkerSource,
+    },
     layer::{HostLayer, SyscallsLayer},
 };
 use capstan_vat_host::WasmHost;
@@ -41,6 +43,17 @@ const CORES: [u32; 4] = [2, 4, 16, 64];
 struct Timed {
     host: WasmHost,
     inline: Rc<Cell<Duration>>,
+}
+
+impl Timed {
+    /// Notes the time of the kernel's thread that `work` takes.
+    fn timed<T>(&mut self, work: impl FnOnce(&mut WasmHost) -> T) -> T {
+        let began = cpu_time_of(libc::RUSAGE_THREAD);
+        let done = work(&mut self.host);
+        let spent = cpu_time_of(libc::RUSAGE_THREAD).saturating_sub(began);
+        self.inline.set(self.inline.get() + spent);
+        done
+    }
 }
 
 /// Measures the time that syscalls take.
@@ -85,11 +98,29 @@ impl HostLayer for Timed {
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault> {
         let mut syscalls = TimedSyscalls { syscalls, spent: Duration::ZERO };
-        let began = cpu_time_of(libc::RUSAGE_THREAD);
-        let delivered = self.host.deliver(vat, delivery, limit, &mut syscalls);
-        let spent = cpu_time_of(libc::RUSAGE_THREAD).saturating_sub(began);
-        self.inline.set(self.inline.get() + spent.saturating_sub(syscalls.spent));
+        let delivered = self.timed(|host| host.deliver(vat, delivery, limit, &mut syscalls));
+        self.inline.set(self.inline.get().saturating_sub(syscalls.spent));
         delivered
+    }
+
+    fn start(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        options: &WorkerOptions,
+    ) -> Result<Start, HostFault> {
+        self.timed(|host| host.start(vat, source, options))
+    }
+
+    fn restore(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        options: &WorkerOptions,
+        image: &HeapImage,
+        page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
+    ) -> Result<(), HostFault> {
+        self.timed(|host| host.restore(vat, source, options, image, page))
     }
 
     // At its turn a delivery that ran ahead only makes its syscalls.
@@ -132,7 +163,10 @@ impl Player {
         Ok(Self { bench, inline })
     }
 
-    fn round(&mut self, method: &str, hits: u64) -> Result<Round> {
+    fn round(&mut self, method: &str, hits: u64, asleep: bool) -> Result<Round> {
+        if asleep {
+            self.bench.kernel.evict_all();
+        }
         self.inline.set(Duration::ZERO);
         let thread = cpu_time_of(libc::RUSAGE_THREAD);
         let clock = Clock::start();
@@ -160,14 +194,15 @@ struct Game {
     wall: Duration,
 }
 
-fn play(players: &mut [Player; 2], method: &str, hits: u64) -> Result<Game> {
+/// Plays rounds of a game. Each begins with all vats asleep if `asleep` is set.
+fn play(players: &mut [Player; 2], method: &str, hits: u64, asleep: bool) -> Result<Game> {
     let (mut speedups, mut cpus, mut shares, mut walls) = (vec![], vec![], vec![], vec![]);
     let (mut by_cpu, mut micros) = (vec![], [vec![], vec![], vec![]]);
     let mut cranks = 0;
     for number in 0..=ROUNDS {
         let [one, two] = players;
-        let one = one.round(method, hits)?;
-        let two = two.round(method, hits)?;
+        let one = one.round(method, hits, asleep)?;
+        let two = two.round(method, hits, asleep)?;
         ensure!(
             one.cranks == two.cranks,
             "the kernels disagree: {} cranks and {}",
@@ -217,14 +252,16 @@ pub(crate) fn player(threads: &str) -> Result<()> {
 pub(crate) fn run(as_json: bool) -> Result<()> {
     let workshop = Bench::workshop()?;
     let mut players = [Player::start(&workshop, 1)?, Player::start(&workshop, 2)?];
-    let pairs = play(&mut players, "games", HITS)?;
-    let lone = play(&mut players, "play", LONE_HITS)?;
-    let wasm = play(&mut players, "serve", 0)?;
+    let pairs = play(&mut players, "games", HITS, false)?;
+    let lone = play(&mut players, "play", LONE_HITS, false)?;
+    let wasm = play(&mut players, "serve", 0, false)?;
     let usage = players[1].bench.kernel.host().host.usage();
-    let ceilings = [ceiling::of_processes()?, ceiling::of_threads()?];
     let [begun, counted, awaited, lost] =
         [usage.ahead_begun(), usage.ahead_counted(), usage.ahead_awaited(), usage.ahead_lost()];
-    let snapshots = usage.ahead_snapshots();
+    let (chained, snapshots) = (usage.ahead_chained(), usage.ahead_snapshots());
+    let asleep = play(&mut players, "games", 1, true)?;
+    let back = [usage.prepared_begun(), usage.prepared_counted(), usage.prepared_awaited()];
+    let ceilings = [ceiling::of_processes()?, ceiling::of_threads()?];
     if as_json {
         let game = |game: &Game| {
             json!({
@@ -244,9 +281,11 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
                 "pairs": game(&pairs),
                 "lone": game(&lone),
                 "wasm": game(&wasm),
+                "asleep": game(&asleep),
+                "back": back,
                 "model": model,
                 "ceiling": ceilings.map(|it| json!({"wall": it.wall, "cpu": it.cpu})),
-                "ahead": {"begun": begun, "counted": counted, "awaited": awaited, "lost": lost, "snapshots": snapshots},
+                "ahead": {"begun": begun, "counted": counted, "awaited": awaited, "lost": lost, "chained": chained, "snapshots": snapshots},
             })
         );
         return Ok(());
@@ -259,6 +298,7 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
         ("64 pairs of JavaScript vats", &pairs),
         ("ping-pong of two JavaScript vats", &lone),
         ("ping-pong of two wasm vats", &wasm),
+        ("64 pairs that sleep, one hit each", &asleep),
     ] {
         println!(
             "{name:<40} {:>8} {:>7.2}x {:>7.2}x {:>7.2}x {:>6.1} %   {:.0} {:.0} {:.0}",
@@ -284,8 +324,10 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
     for cores in CORES {
         println!("{:<56} {:>32.1}x", format!("{cores} cores"), with_cores(pairs.serial, cores));
     }
+    let [prepared, taken, waited] = back;
+    println!("\nbrought back: {prepared}, taken over {taken}, waited for {waited}");
     println!(
-        "\nrun ahead: {begun}, counted {counted}, waited for {awaited}, lost {lost}; {snapshots} of them before snapshots"
+        "run ahead: {begun}, counted {counted}, of which {chained} behind others, waited for {awaited}, lost {lost}; {snapshots} of them before snapshots"
     );
     Ok(())
 }

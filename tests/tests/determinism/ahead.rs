@@ -2,6 +2,9 @@
 //! log of a node with any number of threads are those of a node with one, also when runs are late, reordered and lost.
 #![allow(clippy::unwrap_used)] // tests
 
+mod chains;
+mod counts;
+mod sleepers;
 mod snapshots;
 
 use std::collections::BTreeMap;
@@ -10,15 +13,18 @@ use std::sync::{Arc, Mutex, OnceLock};
 use capstan_abi::CapData;
 use capstan_client::Bundle;
 use capstan_kernel::device::{BUNDLE, DeviceKind};
-use capstan_kernel::ids::KRef;
+use capstan_kernel::ids::{KRef, MeterId};
 use capstan_kernel::promise::ResultPolicy;
 use capstan_kernel::queue::TakenOut;
 use capstan_kernel::slog::{Event, Slog};
-use capstan_kernel::vat::{ReapThreshold, Threshold};
+use capstan_kernel::vat::{ReapThreshold, Threshold, VatConfig};
 use capstan_kernel::{
     Kernel, KernelConfig, KernelOptions, NodeOptions, StaticVat, VAT_ADMIN, view,
 };
-use capstan_kernel_ports::{Hash, store::Read};
+use capstan_kernel_ports::{
+    Hash,
+    store::{Overlay, Read},
+};
 use capstan_store::{Block, Store};
 use capstan_tests::mixed::{Cranks, MixedNode, often};
 use capstan_tests::{Options, bundle, host};
@@ -48,9 +54,13 @@ enum Act {
     Skip,
     /// All vats leave memory.
     Evict,
+    /// A vat gets a meter of its own, with so many computrons.
+    Meter(&'static str, u64),
 }
 
-use Act::{End, Evict, Finish, Run, Skip, Tell};
+use counts::Counts;
+
+use Act::{End, Evict, Finish, Meter, Run, Skip, Tell};
 
 /// The syscalls that a vat is told to make.
 fn calls(vat: &'static str, calls: Value) -> Act {
@@ -162,6 +172,18 @@ impl Stage {
                 kernel.terminate_vat(block, vat, &reason).unwrap();
             }),
             Evict => self.kernel.evict_all(),
+            Meter(name, computrons) => self.change(|_, block| {
+                let vat = view::vat_by_name(block, name).unwrap().unwrap();
+                let key = format!("k.v.{}", vat.0).into_bytes();
+                let config = block.get(&key).unwrap().unwrap();
+                let mut config: VatConfig = borsh::from_slice(&config).unwrap();
+                config.meter = Some(MeterId(vat.0));
+                block.set(&key, borsh::to_vec(&config).unwrap());
+                let meter = (Some(u128::from(*computrons)), 0_u128);
+                block.set(format!("k.m.{}", vat.0).as_bytes(), borsh::to_vec(&meter).unwrap());
+                let its_use = (None::<String>, 1_u64, 0_u128);
+                block.set(format!("k.mu.{}", vat.0).as_bytes(), borsh::to_vec(&its_use).unwrap());
+            }),
         }
     }
 
@@ -199,24 +221,17 @@ fn ways() -> Vec<Options> {
     ]
 }
 
-/// Plays a story in all ways. Returns the log of the serial one, and the deliveries that ran ahead in all ways together: how
-/// many were begun, counted and lost, and were collections before a snapshot.
-fn same(node: NodeOptions, kernel: &KernelOptions, story: &[Act]) -> (Vec<String>, [u64; 4]) {
+/// Plays a story in all ways. Returns the log of the serial one, and the deliveries that ran ahead in all ways together.
+fn same(node: NodeOptions, kernel: &KernelOptions, story: &[Act]) -> (Vec<String>, Counts) {
     let mut first: Option<Outcome> = None;
-    let mut ahead = [0; 4];
+    let mut ahead = Counts::default();
     for way in ways() {
         let mut stage = Stage::start(&way, node, kernel.clone());
         story.iter().for_each(|act| stage.act(act));
-        let usage = stage.kernel.host().usage();
-        let counts = [
-            usage.ahead_begun(),
-            usage.ahead_counted(),
-            usage.ahead_lost(),
-            usage.ahead_snapshots(),
-        ];
+        let counts = Counts::of(&stage);
         println!("{} threads, chaos {:?}: {counts:?}", way.threads, way.chaos);
-        assert!(way.threads > 1 || counts == [0; 4], "one thread runs nothing ahead");
-        (0..4).for_each(|at| ahead[at] += counts[at]);
+        assert!(way.threads > 1 || counts == Counts::default(), "one thread runs nothing ahead");
+        ahead.add(counts);
         let outcome = stage.outcome();
         let Some(first) = &first else {
             first = Some(outcome);
@@ -238,14 +253,14 @@ fn plays(story: &[Act], shows: &str) {
 
 /// The same of a story in which runs are in vain.
 fn loses(story: &[Act], shows: &str) {
-    let (log, [begun, _, lost, _]) = same(NodeOptions::default(), &limited(), story);
-    assert!(begun > 0 && lost > 0, "{begun} deliveries ran ahead, {lost} in vain");
+    let (log, counts) = same(NodeOptions::default(), &limited(), story);
+    assert!(counts.begun > 0 && counts.lost > 0, "{counts:?}");
     assert!(log.iter().any(|line| line.contains(shows)), "the log does not show {shows:?}");
 }
 
 fn plays_on(node: NodeOptions, kernel: &KernelOptions, story: &[Act], shows: &str) {
-    let (log, [begun, counted, ..]) = same(node, kernel, story);
-    assert!(begun > 0 && counted > 0, "nothing ran ahead");
+    let (log, counts) = same(node, kernel, story);
+    assert!(counts.begun > 0 && counts.counted > 0, "{counts:?}");
     assert!(log.iter().any(|line| line.contains(shows)), "the log does not show {shows:?}");
 }
 
@@ -460,8 +475,8 @@ fn a_notification_says_more_than_was_foreseen() {
         remember("c"),
         Finish,
     ];
-    let (log, [begun, _, lost, _]) = same(NodeOptions::default(), &limited(), &story);
-    assert!(begun > 0 && lost > 0, "{begun} notifications and messages ran ahead, {lost} in vain");
+    let (log, counts) = same(NodeOptions::default(), &limited(), &story);
+    assert!(counts.begun > 0 && counts.lost > 0, "{counts:?}");
     let both = |line: &&String| line.contains("p-60") && line.contains("p-61");
     assert!(
         log.iter().filter(both).any(|line| line.contains("vat_delivery: Notify")),

@@ -1,3 +1,5 @@
+mod errands;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -6,7 +8,7 @@ use std::{
 use capstan_abi::{Delivery, Encoding};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    ahead::{Ahead, AheadPlan, Turn},
+    ahead::{Ahead, AheadPlan, Errand, Turn},
     host::{
         Delivered, HeapImage, HostFault, SourceRefused, Start, StartCost, StartVerdict, Syscalls,
         VatHost, WorkerOptions, WorkerSource,
@@ -15,6 +17,7 @@ use capstan_kernel_ports::{
 
 use crate::{
     HostError, HostOptions, Image, JsEngine, Usage,
+    ahead::task::Back,
     ahead::turn::{Ended, Runs},
     cost,
     delivery::{self, Ran},
@@ -55,7 +58,7 @@ const LOAD_POINTS: u64 = 50_000_000 * cost::POINTS_PER_COMPUTRON;
 pub struct WasmHost {
     options: HostOptions,
     cache: Arc<Cache>,
-    modules: Modules,
+    modules: Arc<Modules>,
     /// Engines by hash. `current` is the hash of the one for new vats.
     engines: BTreeMap<Hash, Arc<BootedEngine>>,
     current: Hash,
@@ -84,6 +87,7 @@ impl WasmHost {
         let cache = Arc::new(cache);
         let idle = options.max_idle_code_bytes;
         let modules = Modules::new(Arc::clone(&cache), options.memory, idle, Arc::clone(&usage))?;
+        let modules = Arc::new(modules);
         let compiler = options.compilers.engine;
         let booted = BootedEngine::open(&engine, &modules, &cache, compiler, progress)?;
         let current = booted.hash;
@@ -149,13 +153,10 @@ impl WasmHost {
         options: &WorkerOptions,
     ) -> Result<Load, HostFault> {
         let (bundle_id, digest, zip) = bundle;
-        if let Some(load) = self.shared.loaded(&booted.hash, bundle_id, options) {
-            return Ok(load);
-        }
-        let command = supervisor::write_set_bundle(None, digest, zip, options);
-        let load = load(booted, &command)?;
-        self.shared.keep(&booted.hash, bundle_id, options, load.clone());
-        Ok(load)
+        let key = ((booted.hash, bundle_id.to_owned()), options.clone());
+        self.shared.loads.get_or_load(key, || {
+            load(booted, &supervisor::write_set_bundle(None, digest, zip, options))
+        })
     }
 
     /// Returns a JavaScript worker that has been given its bundle.
@@ -315,7 +316,8 @@ impl VatHost for WasmHost {
         });
         let printed = match source {
             WorkerSource::JavaScript { engine, bundle_id, .. } => {
-                self.shared.loaded(engine, bundle_id, options).map(|load| load.printed.to_vec())
+                let key = ((*engine, bundle_id.clone()), options.clone());
+                self.shared.loads.get(&key).map(|load| load.printed.to_vec())
             }
             WorkerSource::Wasm { .. } => None,
         };
@@ -374,6 +376,29 @@ impl VatHost for WasmHost {
                 Turn::Done(Err(HostFault::Engine("a syscall could not be done".to_owned())))
             }
             Some(Ended::Lost(made)) => Turn::Lost(made),
+        }
+    }
+
+    fn prepare(&mut self, vat: VatId, errand: Errand) {
+        if self.runs.plan().capacity > 0 {
+            let work = self.work(errand, Some(vat));
+            self.runs.prepare(vat, work);
+        }
+    }
+
+    fn take_prepared(&mut self, vat: VatId) -> Option<u64> {
+        let Back { mut running, number } = self.runs.take_prepared(vat)?;
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        // A worker that cannot go on is brought back once more.
+        self.shared.adopted(&mut running, workers.values()).ok()?;
+        workers.insert(vat, running);
+        Some(number)
+    }
+
+    fn load_ahead(&mut self, errand: Errand) {
+        if self.runs.plan().capacity > 0 {
+            let work = self.work(errand, None);
+            self.runs.load_ahead(work);
         }
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod base;
 #[cfg(target_os = "linux")]
 pub(crate) mod cow;
 pub(crate) mod linear;
+pub(crate) mod loads;
 #[cfg(target_os = "linux")]
 pub(crate) mod pagemap;
 pub(crate) mod region;

@@ -12,6 +12,11 @@ pub struct Usage {
     pub(crate) ahead_awaited: AtomicU64,
     pub(crate) ahead_lost: AtomicU64,
     pub(crate) ahead_snapshots: AtomicU64,
+    pub(crate) ahead_chained: AtomicU64,
+    pub(crate) prepared_begun: AtomicU64,
+    pub(crate) prepared_counted: AtomicU64,
+    pub(crate) prepared_awaited: AtomicU64,
+    pub(crate) loads_ahead: AtomicU64,
 }
 
 impl Usage {
@@ -38,6 +43,31 @@ impl Usage {
     /// Returns the number of those that were not over at their turn, or needed the kernel.
     pub fn ahead_awaited(&self) -> u64 {
         self.ahead_awaited.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of those that counted and began where another one before its turn had ended.
+    pub fn ahead_chained(&self) -> u64 {
+        self.ahead_chained.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of vats that another thread was told to bring back into memory before their turn.
+    pub fn prepared_begun(&self) -> u64 {
+        self.prepared_begun.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of those whose worker was taken over at their turn.
+    pub fn prepared_counted(&self) -> u64 {
+        self.prepared_counted.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of those that were not back in memory at their turn.
+    pub fn prepared_awaited(&self) -> u64 {
+        self.prepared_awaited.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of sources that another thread was told to load before a vat needs them.
+    pub fn loads_ahead(&self) -> u64 {
+        self.loads_ahead.load(Ordering::Relaxed)
     }
 
     /// Returns the number of those that were collections before a snapshot.

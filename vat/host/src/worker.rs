@@ -282,10 +282,15 @@ impl Worker {
         }
     }
 
+    /// Returns whether the worker's memory is a view of `base`.
+    pub(crate) fn is_on(&self, base: &Arc<BaseMemory>) -> bool {
+        self.base.as_ref().is_some_and(|own| Arc::ptr_eq(own, base))
+    }
+
     /// Makes `base` the worker's base, without changing the contents of its memory. Equal pages are
     /// shared.
     pub(crate) fn rebase(&mut self, base: &Arc<BaseMemory>) -> Result<(), ShareError> {
-        if self.base.as_ref().is_some_and(|own| Arc::ptr_eq(own, base)) {
+        if self.is_on(base) {
             return self.trim();
         }
         if self.memory().len() >= base.bytes().len() {

@@ -8,8 +8,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use capstan_abi::{DeliveryResult, Syscall, SyscallData, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, Hash,
-    ahead::{Ahead, Made, Turn},
-    host::{Delivered, VatHost},
+    ahead::{Ahead, Errand, Expected, Made, Turn},
+    host::{Delivered, VatHost, WorkerOptions, WorkerSource},
 };
 use capstan_vat_host::{HostOptions, WasmHost};
 use common::*;
@@ -93,7 +93,8 @@ fn serial(module: &[u8], limit: Computrons) -> (Delivered, Option<Hash>, Vec<Sys
 fn begin(host: &mut WasmHost, told: Told, limit: Computrons) -> Receiver<()> {
     let (asked, hears) = channel();
     let answers = Box::new(Teller { told, asked });
-    host.run_ahead(Ahead { vat: V1, delivery: message("m"), limit, answers, then_snapshot: false });
+    let first = Expected { delivery: message("m"), limit };
+    host.run_ahead(Ahead { vat: V1, first, then: vec![], answers, then_snapshot: false });
     assert!(host.is_running(V1), "a worker that runs ahead is in memory");
     hears.recv().unwrap();
     hears
@@ -211,6 +212,183 @@ fn a_host_ends_while_its_vats_run() {
     while hears.recv().is_ok() {}
 }
 
+/// Begins two runs, and waits until a thread has taken up the first. The worker does not read the same key twice.
+fn begin_two(host: &mut WasmHost, told: Told, limits: [Computrons; 2]) -> Receiver<()> {
+    let (asked, hears) = channel();
+    let answers = Box::new(Teller { told, asked });
+    let [first, then] = limits.map(|limit| Expected { delivery: message("m"), limit });
+    host.run_ahead(Ahead { vat: V1, first, then: vec![then], answers, then_snapshot: false });
+    hears.recv().unwrap();
+    hears
+}
+
+/// What two deliveries come to that are not run ahead.
+fn serial_two() -> ([Delivered; 2], Option<Hash>, Vec<Syscall>) {
+    let mut host = open(HostOptions::default());
+    start(&mut host, V1, &reader());
+    let mut kernel = Answers::default();
+    let mut deliver = || host.deliver(V1, &message("m"), LIMIT, &mut kernel).unwrap();
+    let delivered = [deliver(), deliver()];
+    (delivered, host.heap(V1).map(|(hash, _)| hash), kernel.syscalls)
+}
+
+#[test]
+fn a_second_run_counts_after_the_first() {
+    for told in [Told::Same, Told::Unknown] {
+        let (delivered, heap, syscalls) = serial_two();
+        let mut host = parallel(&reader());
+        let hears = begin_two(&mut host, told, [LIMIT; 2]);
+        let mut kernel = Answers::default();
+        for expected in delivered {
+            assert!(host.is_running(V1));
+            match turn(&mut host, LIMIT, &mut kernel) {
+                Turn::Done(Ok(found)) => assert_eq!(found, expected, "{told:?}"),
+                other => panic!("{told:?}: {other:?}"),
+            }
+            // Its size is known while the worker goes on.
+            assert!(host.memory_bytes(V1) > 0);
+        }
+        assert_eq!(kernel.syscalls, syscalls, "{told:?}");
+        assert_eq!(host.heap(V1).map(|(hash, _)| hash), heap, "{told:?}");
+        let usage = host.usage();
+        assert_eq!((usage.ahead_begun(), usage.ahead_counted()), (2, 2));
+        assert_eq!((usage.ahead_chained(), usage.ahead_lost()), (1, 0));
+        while hears.recv().is_ok() {}
+    }
+}
+
+#[test]
+fn a_second_run_is_lost_with_the_first() {
+    let mut host = parallel(&reader());
+    let hears = begin_two(&mut host, Told::Other, [LIMIT; 2]);
+    let mut kernel = Answers::default();
+    assert!(matches!(turn(&mut host, LIMIT, &mut kernel), Turn::Lost(made) if made.len() == 1));
+    assert!(!host.is_running(V1) && host.usage().ahead_chained() == 0);
+    assert!(matches!(turn(&mut host, LIMIT, &mut kernel), Turn::NotAhead));
+    while hears.recv().is_ok() {}
+}
+
+#[test]
+fn a_second_run_does_not_begin_if_the_first_fails() {
+    let Computrons(spent) = serial(&reader(), LIMIT).0.computrons.unwrap();
+    let less = Computrons(spent - 1);
+    let mut host = parallel(&reader());
+    let hears = begin_two(&mut host, Told::Same, [less, LIMIT]);
+    let mut kernel = Answers::default();
+    let Turn::Done(Ok(first)) = turn(&mut host, less, &mut kernel) else { panic!("is lost") };
+    assert_eq!(first, serial(&reader(), less).0);
+    // The worker is gone, as after a fault at its turn.
+    assert!(!host.is_running(V1));
+    assert!(matches!(turn(&mut host, LIMIT, &mut kernel), Turn::NotAhead));
+    while hears.recv().is_ok() {}
+}
+
+#[test]
+fn another_delivery_comes_between_two_runs() {
+    let mut host = parallel(&reader());
+    let _hears = begin_two(&mut host, Told::Same, [LIMIT; 2]);
+    let mut kernel = Answers::default();
+    assert!(matches!(turn(&mut host, LIMIT, &mut kernel), Turn::Done(Ok(_))));
+    let other = host.take_turn(V1, &message("other"), LIMIT, &mut kernel);
+    assert!(matches!(other, Turn::Lost(made) if made.is_empty()) && !host.is_running(V1));
+}
+
+#[test]
+fn a_worker_is_stopped_between_two_runs() {
+    for told in [Told::Same, Told::Unknown] {
+        let mut host = parallel(&reader());
+        let hears = begin_two(&mut host, told, [LIMIT; 2]);
+        let mut kernel = Answers::default();
+        assert!(matches!(turn(&mut host, LIMIT, &mut kernel), Turn::Done(Ok(_))));
+        host.stop(V1);
+        assert!(!host.is_running(V1) && host.usage().ahead_lost() == 1);
+        while hears.recv().is_ok() {}
+    }
+}
+
+/// Brings a worker that has had one delivery into memory. It waits until it is told to go on.
+fn comes_back(module: &[u8], goes_on: Receiver<()>, began: Sender<()>) -> Errand {
+    let source = WorkerSource::Wasm { module: module.to_vec() };
+    Box::new(move |host| {
+        began.send(()).unwrap();
+        goes_on.recv().unwrap();
+        host.start(V1, &source, &WorkerOptions::default()).unwrap().verdict.unwrap();
+        host.deliver(V1, &message("m"), LIMIT, &mut Answers::default()).unwrap();
+        Some(42)
+    })
+}
+
+#[test]
+fn a_worker_comes_back_on_another_thread() {
+    let mut host = open(HostOptions { threads: 2, ..HostOptions::default() });
+    let ((go, goes_on), (began, begins)) = (channel(), channel());
+    host.prepare(V1, comes_back(&reader(), goes_on, began));
+    begins.recv().unwrap();
+    assert!(!host.is_running(V1), "it is not there before its turn");
+    go.send(()).unwrap();
+    assert_eq!(host.take_prepared(V1), Some(42));
+    assert!(host.is_running(V1));
+    assert_eq!(host.heap(V1).map(|(hash, _)| hash), serial(&reader(), LIMIT).1);
+    let delivered = host.deliver(V1, &message("m"), LIMIT, &mut Answers::default()).unwrap();
+    assert_eq!(delivered, serial_two().0[1]);
+    let usage = host.usage();
+    assert_eq!((usage.prepared_begun(), usage.prepared_counted()), (1, 1));
+    assert_eq!(host.take_prepared(V1), None, "there is one");
+}
+
+#[test]
+fn a_worker_that_does_not_come_back_is_not_there() {
+    let works: [fn() -> Errand; 3] = [
+        || Box::new(|_| None),
+        || Box::new(|_| panic!("on purpose")),
+        // It says that it has brought a worker, and has none.
+        || Box::new(|_| Some(1)),
+    ];
+    for work in works {
+        let mut host = open(HostOptions { threads: 2, ..HostOptions::default() });
+        host.prepare(V1, work());
+        assert_eq!(host.take_prepared(V1), None);
+        assert!(!host.is_running(V1));
+    }
+}
+
+#[test]
+fn a_worker_that_comes_back_is_stopped() {
+    let mut host = open(HostOptions { threads: 2, ..HostOptions::default() });
+    let ((go, goes_on), (began, begins)) = (channel(), channel());
+    host.prepare(V1, comes_back(&reader(), goes_on, began));
+    begins.recv().unwrap();
+    host.stop(V1);
+    go.send(()).unwrap();
+    assert_eq!(host.take_prepared(V1), None);
+    assert!(!host.is_running(V1));
+}
+
+#[test]
+fn one_thread_prepares_nothing() {
+    let mut host = open(HostOptions { threads: 1, ..HostOptions::default() });
+    host.prepare(V1, Box::new(|_| panic!("on purpose")));
+    host.load_ahead(Box::new(|_| panic!("on purpose")));
+    assert_eq!(host.take_prepared(V1), None);
+    assert_eq!((host.usage().prepared_begun(), host.usage().loads_ahead()), (0, 0));
+}
+
+#[test]
+fn loads_under_way_are_bounded() {
+    let mut host = open(HostOptions { threads: 2, ..HostOptions::default() });
+    let (go, goes_on) = channel::<()>();
+    let goes_on = std::sync::Arc::new(std::sync::Mutex::new(goes_on));
+    for _ in 0..100 {
+        let goes_on = std::sync::Arc::clone(&goes_on);
+        host.load_ahead(Box::new(move |_| {
+            let _ = goes_on.lock().unwrap().recv();
+            None
+        }));
+    }
+    assert_eq!(host.usage().loads_ahead(), host.ahead_plan().capacity as u64);
+    drop(go);
+}
+
 #[test]
 fn one_thread_runs_nothing_ahead() {
     let mut host = open(HostOptions { threads: 1, ..HostOptions::default() });
@@ -218,13 +396,8 @@ fn one_thread_runs_nothing_ahead() {
     assert_eq!(host.ahead_plan().capacity, 0);
     let (asked, hears) = channel();
     let answers = Box::new(Teller { told: Told::Panic, asked });
-    host.run_ahead(Ahead {
-        vat: V1,
-        delivery: message("m"),
-        limit: LIMIT,
-        answers,
-        then_snapshot: false,
-    });
+    let first = Expected { delivery: message("m"), limit: LIMIT };
+    host.run_ahead(Ahead { vat: V1, first, then: vec![], answers, then_snapshot: false });
     assert!(hears.recv().is_err() && host.is_running(V1));
     let mut kernel = Answers::default();
     assert!(matches!(turn(&mut host, LIMIT, &mut kernel), Turn::NotAhead));

@@ -81,7 +81,7 @@ pub(super) fn player(threads: usize) -> Result<()> {
     let mut player = Player::start(&Bench::workshop()?, threads)?;
     for line in stdin().lines() {
         line?;
-        println!("{}", player.round("games", HITS)?.thread.as_micros());
+        println!("{}", player.round("games", HITS, false)?.thread.as_micros());
     }
     Ok(())
 }
@@ -100,7 +100,7 @@ impl Thread {
             let mut player = Bench::workshop().and_then(|workshop| Player::start(&workshop, 1));
             while to_do.recv().is_ok() {
                 let round = match &mut player {
-                    Ok(player) => player.round("games", HITS).map(|round| round.thread),
+                    Ok(player) => player.round("games", HITS, false).map(|round| round.thread),
                     Err(error) => Err(anyhow::anyhow!("a player did not start: {error:#}")),
                 };
                 if done.send(round).is_err() {

@@ -9,8 +9,8 @@ fn with_snapshots() -> KernelOptions {
 
 /// Plays a story in which heap snapshots follow deliveries that run ahead.
 fn takes_snapshots(story: &[Act], shows: &str) {
-    let (log, [.., snapshots]) = same(NodeOptions::default(), &with_snapshots(), story);
-    assert!(snapshots > 0, "no collection before a snapshot ran ahead");
+    let (log, counts) = same(NodeOptions::default(), &with_snapshots(), story);
+    assert!(counts.snapshots > 0, "no collection before a snapshot ran ahead");
     assert!(log.iter().any(|line| line.contains("SnapshotSaved")));
     assert!(log.iter().any(|line| line.contains(shows)), "the log does not show {shows:?}");
 }
@@ -21,8 +21,8 @@ fn with_others(vats: &[&'static str], calls: &Value) -> Vec<Act> {
     for vat in vats {
         story.push(Tell(vat, "whenCollected", json!([calls])));
     }
-    // The first event of the queue never runs ahead, so it is not one of the vat with the device. Of several events of one vat
-    // only the first does, so that snapshots have to fall on different ones.
+    // The first event of the queue never runs ahead, so it is not one of the vat with the device. Snapshots fall on different
+    // ones of several events.
     for turn in 0..12 {
         for vat in VATS.iter().rev() {
             story.extend([remember(vat), long(vat)]);

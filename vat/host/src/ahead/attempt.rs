@@ -1,4 +1,4 @@
-//! One delivery that is run ahead, as the pool's thread and the kernel's share it.
+//! One delivery that is run ahead, as the pool's thread and the kernel's share it. It may be followed by others.
 
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -6,7 +6,11 @@ use std::sync::{
 };
 
 use capstan_abi::{Delivery, Syscall, SyscallResult};
-use capstan_kernel_ports::{Computrons, ahead::Answers, host::HostFault};
+use capstan_kernel_ports::{
+    Computrons,
+    ahead::{Answers, Expected},
+    host::HostFault,
+};
 
 use crate::{
     delivery::Ran,
@@ -77,6 +81,8 @@ pub(crate) struct Attempt {
     pub(crate) limit: Computrons,
     /// The attempt that the worker goes on with if this one goes well.
     pub(crate) next: Option<Arc<Attempt>>,
+    /// The attempt is the next one of another.
+    pub(crate) is_chained: bool,
     /// The run does not count any more.
     is_cancelled: AtomicBool,
     /// What ends a worker that computes on.
@@ -97,37 +103,50 @@ struct Progress {
 }
 
 impl Attempt {
-    /// Returns an attempt at a delivery, whose worker goes on with collecting its garbage if `then_snapshot` is set.
+    /// Returns an attempt at a delivery, whose worker goes on with those in `then`, and with collecting its garbage if
+    /// `then_snapshot` is set.
     pub(crate) fn new(
-        delivery: Delivery,
-        limit: Computrons,
+        first: Expected,
+        mut then: Vec<Expected>,
         job: Job,
         then_snapshot: bool,
     ) -> Self {
         let brake = job.running.worker.memory_state();
-        let next = then_snapshot.then(|| {
-            Arc::new(Self::with(Delivery::BringOutYourDead, limit, Arc::clone(&brake), None, None))
+        if then_snapshot {
+            let limit = then.last().unwrap_or(&first).limit;
+            then.push(Expected { delivery: Delivery::BringOutYourDead, limit });
+        }
+        let next = then.into_iter().rev().fold(None, |next, expected| {
+            let (brake, is_chained) = (Arc::clone(&brake), true);
+            Some(Arc::new(Self::with(expected, brake, None, next, is_chained)))
         });
-        Self::with(delivery, limit, brake, Some(job), next)
+        Self::with(first, brake, Some(job), next, false)
     }
 
     fn with(
-        delivery: Delivery,
-        limit: Computrons,
+        expected: Expected,
         brake: Arc<MemoryState>,
         job: Option<Job>,
         next: Option<Arc<Self>>,
+        is_chained: bool,
     ) -> Self {
         let progress = Progress { job, ..Progress::default() };
+        let Expected { delivery, limit } = expected;
         Self {
             delivery,
             limit,
             next,
+            is_chained,
             is_cancelled: AtomicBool::new(false),
             brake,
             progress: Mutex::new(progress),
             changed: Condvar::new(),
         }
+    }
+
+    /// Returns whether the delivery is a collection before a snapshot. No other collection is run ahead.
+    pub(crate) fn is_collection(&self) -> bool {
+        self.delivery == Delivery::BringOutYourDead
     }
 
     /// Takes the work, unless a thread has it.

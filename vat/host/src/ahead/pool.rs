@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use capstan_abi::Delivery;
 use capstan_kernel_ports::host::HostFault;
 
 use crate::{
     ahead::attempt::{Attempt, Done, Job, Rest},
     ahead::bench::Bench,
+    ahead::task::Task,
     delivery::{self, Ran},
     memory::share::Running,
 };
@@ -37,10 +37,33 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    attempts: VecDeque<(Arc<Attempt>, Duration)>,
+    jobs: VecDeque<(Work, Duration)>,
     /// Threads that have nothing to do.
     idle: usize,
     is_closed: bool,
+}
+
+/// Work for a thread.
+#[derive(Clone)]
+pub(crate) enum Work {
+    /// Deliveries to a vat.
+    Attempt(Arc<Attempt>),
+    /// Anything else.
+    Task(Arc<Task>),
+}
+
+impl Work {
+    fn run(self) {
+        match self {
+            Self::Attempt(attempt) => {
+                // The kernel's thread may have taken the job back.
+                if let Some(job) = attempt.take_job() {
+                    run(&attempt, job);
+                }
+            }
+            Self::Task(task) => task.run(),
+        }
+    }
 }
 
 impl Pool {
@@ -48,19 +71,19 @@ impl Pool {
         Self { threads, queue: Arc::default(), is_started: false }
     }
 
-    /// Has a thread take up the attempt after `delay`, before the last `overtaken` ones that wait.
+    /// Has a thread take up the work after `delay`, before the last `overtaken` ones that wait.
     ///
     /// The error is the system's, if not a single thread can be started.
     pub(crate) fn add(
         &mut self,
-        attempt: &Arc<Attempt>,
+        work: Work,
         delay: Duration,
         overtaken: usize,
     ) -> std::io::Result<()> {
         self.start()?;
         let mut waiting = self.queue.waiting();
-        let at = waiting.attempts.len().saturating_sub(overtaken);
-        waiting.attempts.insert(at, (Arc::clone(attempt), delay));
+        let at = waiting.jobs.len().saturating_sub(overtaken);
+        waiting.jobs.insert(at, (work, delay));
         let is_awaited = waiting.idle > 0;
         drop(waiting);
         if is_awaited {
@@ -98,24 +121,21 @@ impl Drop for Pool {
 
 impl Queue {
     fn work(&self) {
-        while let Some((attempt, delay)) = self.next() {
+        while let Some((work, delay)) = self.next() {
             if !delay.is_zero() {
                 thread::sleep(delay);
             }
-            // The kernel's thread may have taken the job back.
-            if let Some(job) = attempt.take_job() {
-                run(&attempt, job);
-            }
+            work.run();
         }
     }
 
-    fn next(&self) -> Option<(Arc<Attempt>, Duration)> {
+    fn next(&self) -> Option<(Work, Duration)> {
         let mut waiting = self.waiting();
         loop {
             if waiting.is_closed {
                 return None;
             }
-            if let Some(next) = waiting.attempts.pop_front() {
+            if let Some(next) = waiting.jobs.pop_front() {
                 return Some(next);
             }
             waiting.idle += 1;
@@ -129,8 +149,8 @@ impl Queue {
     }
 }
 
-/// Runs an attempt to its end, and then the next one. A panic is handed over as a fault. The delivery is then made again on
-/// the kernel's thread, where the same panic ends the process.
+/// Runs an attempt to its end, and then the next one if it went well and is still wanted. A panic is handed over as a fault.
+/// The delivery is then made again on the kernel's thread, where the same panic ends the process.
 fn run(attempt: &Attempt, job: Job) {
     let Job { mut running, answers } = job;
     let mut bench = Bench::new(attempt, answers);
@@ -139,7 +159,8 @@ fn run(attempt: &Attempt, job: Job) {
         Err(HostFault::Engine("a delivery that was run ahead panicked".to_owned()))
     });
     let (calls, answers) = bench.end();
-    let next = attempt.next.as_ref().filter(|_| ran.as_ref().is_ok_and(Ran::is_well));
+    let goes_on = !attempt.is_cancelled() && ran.as_ref().is_ok_and(Ran::is_well);
+    let next = attempt.next.as_ref().filter(|_| goes_on);
     if let (Ok(ran), Some(next)) = (&ran, next) {
         let worker = Rest::Next(running.worker.memory().len() as u64);
         attempt.end(calls, Ok(Box::new(Done { ran: ran.clone(), worker })));
@@ -158,7 +179,7 @@ fn deliver(
     bench: &mut Bench<'_>,
 ) -> Result<Ran, HostFault> {
     let ran = delivery::run(&mut running.worker, &attempt.delivery, attempt.limit, bench)?;
-    if attempt.delivery == Delivery::BringOutYourDead && ran.is_well() && !attempt.is_cancelled() {
+    if attempt.is_collection() && ran.is_well() && !attempt.is_cancelled() {
         running.prepare_snapshot()?;
     }
     Ok(ran)

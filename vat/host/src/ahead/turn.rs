@@ -9,7 +9,7 @@ use std::{
 use capstan_abi::{Delivery, SyscallData, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, VatId,
-    ahead::{Ahead, AheadPlan, Made},
+    ahead::{Ahead, AheadPlan, Expected, Made},
     host::Syscalls,
 };
 
@@ -17,12 +17,13 @@ use crate::{
     Usage,
     ahead::attempt::{Attempt, Call, Done, Job, Question, Reached, Rest},
     ahead::chaos::Chaos,
-    ahead::pool::Pool,
+    ahead::pool::{Pool, Work},
+    ahead::task::{self, Back, Brought, Task, Tasks},
     delivery::Ran,
     memory::share::Running,
 };
 
-/// Deliveries under way or waiting for their turn, for each thread.
+/// Vats whose deliveries are under way or wait for their turn, for each thread.
 const ATTEMPTS_A_THREAD: usize = 2;
 
 /// The average computrons of a delivery from which handing it to another thread gains time.
@@ -41,8 +42,9 @@ pub(crate) struct Runs {
     threads: usize,
     pool: Pool,
     attempts: BTreeMap<VatId, Arc<Attempt>>,
-    /// The memory of the vats of which the first of two runs counted, in bytes.
+    /// The memory of the vats whose worker goes on after a run that counted, in bytes before that.
     memory_bytes: BTreeMap<VatId, u64>,
+    tasks: Tasks,
     chaos: Option<Chaos>,
     usage: Arc<Usage>,
 }
@@ -79,8 +81,8 @@ impl Runs {
     /// tests.
     pub(crate) fn new(threads: usize, chaos: Option<u64>, usage: Arc<Usage>) -> Self {
         let chaos = chaos.map(Chaos::new);
-        let (attempts, memory_bytes) = Default::default();
-        Self { threads, pool: Pool::new(threads), attempts, memory_bytes, chaos, usage }
+        let (attempts, memory_bytes, tasks) = Default::default();
+        Self { threads, pool: Pool::new(threads), attempts, memory_bytes, tasks, chaos, usage }
     }
 
     pub(crate) fn plan(&self) -> AheadPlan {
@@ -101,7 +103,7 @@ impl Runs {
 
     /// Begins a run. Returns the worker if the system starts no thread.
     pub(crate) fn begin(&mut self, ahead: Ahead, running: Running) -> Option<Running> {
-        let Ahead { vat, delivery, limit, answers, then_snapshot } = ahead;
+        let Ahead { vat, mut first, mut then, answers, then_snapshot } = ahead;
         let (delay, overtaken, most) = match &mut self.chaos {
             Some(chaos) => {
                 let most = if chaos.once_in(8) { MOST_IN_TROUBLE } else { MOST_AHEAD };
@@ -109,9 +111,12 @@ impl Runs {
             }
             None => (Duration::ZERO, 0, MOST_AHEAD),
         };
+        let lower = |expected: &mut Expected| expected.limit = expected.limit.min(most);
+        lower(&mut first);
+        then.iter_mut().for_each(lower);
         let job = Job { running, answers };
-        let attempt = Arc::new(Attempt::new(delivery, limit.min(most), job, then_snapshot));
-        match self.pool.add(&attempt, delay, overtaken) {
+        let attempt = Arc::new(Attempt::new(first, then, job, then_snapshot));
+        match self.pool.add(Work::Attempt(Arc::clone(&attempt)), delay, overtaken) {
             Ok(()) => {
                 self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
                 self.attempts.insert(vat, attempt);
@@ -130,8 +135,54 @@ impl Runs {
         self.memory_bytes.get(&vat).copied()
     }
 
-    /// Gives up what was run ahead for a vat.
+    /// Begins to bring a vat's worker into memory.
+    pub(crate) fn prepare(&mut self, vat: VatId, work: task::Work) {
+        let task = Task::new(work);
+        if self.add_task(&task) {
+            self.usage.prepared_begun.fetch_add(1, Ordering::Relaxed);
+            self.tasks.add_worker(vat, task);
+        }
+    }
+
+    /// Begins to load a source, if there is not enough to do.
+    pub(crate) fn load_ahead(&mut self, work: task::Work) {
+        let (task, most) = (Task::new(work), self.plan().capacity);
+        if self.tasks.add_load(&task, most) && self.add_task(&task) {
+            self.usage.loads_ahead.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn add_task(&mut self, task: &Arc<Task>) -> bool {
+        let (delay, overtaken) = match &mut self.chaos {
+            Some(chaos) => (chaos.delay(), chaos.below(4) as usize),
+            None => (Duration::ZERO, 0),
+        };
+        let is_added = self.pool.add(Work::Task(Arc::clone(task)), delay, overtaken);
+        if let Err(error) = &is_added {
+            tracing::warn!("vats come back on one thread: the system starts no others: {error}");
+            self.threads = 1;
+        }
+        is_added.is_ok()
+    }
+
+    /// Takes the worker that was brought into memory for a vat.
+    pub(crate) fn take_prepared(&mut self, vat: VatId) -> Option<Back> {
+        if self.chaos.as_mut().is_some_and(|chaos| chaos.once_in(6)) {
+            self.drop_prepared(vat);
+        }
+        let Brought::Back { back, waited } = self.tasks.take(vat) else { return None };
+        self.usage.prepared_awaited.fetch_add(u64::from(waited), Ordering::Relaxed);
+        self.usage.prepared_counted.fetch_add(u64::from(back.is_some()), Ordering::Relaxed);
+        back
+    }
+
+    fn drop_prepared(&mut self, vat: VatId) {
+        self.tasks.drop_worker(vat);
+    }
+
+    /// Gives up what was run ahead for a vat, and its worker that was to come back.
     pub(crate) fn drop_run(&mut self, vat: VatId) {
+        self.drop_prepared(vat);
         self.memory_bytes.remove(&vat);
         if let Some(attempt) = self.attempts.remove(&vat) {
             self.usage.ahead_lost.fetch_add(1, Ordering::Relaxed);
@@ -163,6 +214,9 @@ impl Runs {
         Some(match self.follow(&attempt, limit, syscalls, &mut made) {
             Ok(Done { worker, ran }) => {
                 self.usage.ahead_counted.fetch_add(1, Ordering::Relaxed);
+                if attempt.is_chained {
+                    self.usage.ahead_chained.fetch_add(1, Ordering::Relaxed);
+                }
                 Ended::Counts(self.after(vat, &attempt, worker), ran)
             }
             Err(Halt::Unwound) => {
@@ -179,7 +233,9 @@ impl Runs {
             (Rest::Here(running), _) => Some(*running),
             (Rest::Next(bytes), next) => {
                 self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
-                self.usage.ahead_snapshots.fetch_add(1, Ordering::Relaxed);
+                if next.as_ref().is_some_and(|next| next.is_collection()) {
+                    self.usage.ahead_snapshots.fetch_add(1, Ordering::Relaxed);
+                }
                 self.memory_bytes.insert(vat, bytes);
                 self.attempts.extend(next.clone().map(|next| (vat, next)));
                 None

@@ -9,18 +9,19 @@
 //! first garbage collection, or after it is restored from a snapshot.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::{Arc, Weak},
 };
 
 use capstan_abi::Delivery;
 use capstan_kernel_ports::{
     Hash,
-    host::{HeapImage, HostFault, LOADED_SOURCES, Printed, WorkerOptions},
+    host::{HeapImage, HostFault, Printed},
 };
 
 use crate::{
     memory::base::{BaseMemory, ShareError},
+    memory::loads::Loads,
     worker::Worker,
 };
 
@@ -147,9 +148,8 @@ impl Load {
 /// Images that the vats of a bundle share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// Results of loading, by engine, bundle and options. The most recently used is the last. Each image takes as much
-    /// memory as a vat's heap.
-    loads: VecDeque<((BundleKey, WorkerOptions), Load)>,
+    /// Results of loading, by engine, bundle and options.
+    pub(crate) loads: Loads,
     /// Images for vats that have collected garbage. Each is kept as long as a vat uses it.
     bases: BTreeMap<BundleKey, Weak<BaseMemory>>,
     /// Number of deliveries to JavaScript vats.
@@ -169,36 +169,9 @@ const SOON: u64 = 4;
 const TRIM_INTERVAL: u64 = 16;
 
 impl Shared {
-    /// Returns the result of loading a bundle. Returns `None` if it was not tried.
-    pub(crate) fn loaded(
-        &mut self,
-        engine: &Hash,
-        bundle_id: &str,
-        options: &WorkerOptions,
-    ) -> Option<Load> {
-        let is_it = |((key, with), _): &((BundleKey, WorkerOptions), Load)| {
-            key.0 == *engine && key.1 == bundle_id && with == options
-        };
-        let at = self.loads.iter().position(is_it)?;
-        let entry = self.loads.remove(at)?;
-        let load = entry.1.clone();
-        self.loads.push_back(entry);
-        Some(load)
-    }
-
-    /// Keeps the result of loading a bundle.
-    pub(crate) fn keep(
-        &mut self,
-        engine: &Hash,
-        bundle_id: &str,
-        options: &WorkerOptions,
-        load: Load,
-    ) {
-        let key = (*engine, bundle_id.to_owned());
-        self.loads.push_back(((key, options.clone()), load));
-        if self.loads.len() > LOADED_SOURCES {
-            self.loads.pop_front();
-        }
+    /// Returns what another thread needs to make workers of the same bundles.
+    pub(crate) fn for_errand(&self) -> Self {
+        Self { loads: self.loads.clone(), bases: self.bases.clone(), deliveries: 0 }
     }
 
     /// Returns the image of vats of `bundle` that have collected garbage. Returns `None` if there is none.
@@ -256,6 +229,23 @@ impl Shared {
         others: impl Iterator<Item = &'w Running>,
     ) -> Result<(), HostFault> {
         settle(self.share(running, others))
+    }
+
+    /// Takes over `running`, which another thread has brought into memory, among `others`, the workers of the same host. The
+    /// error means that `running` cannot go on.
+    pub(crate) fn adopted<'w>(
+        &mut self,
+        running: &mut Running,
+        others: impl Iterator<Item = &'w Running>,
+    ) -> Result<(), HostFault> {
+        // Its own times are those of another host.
+        running.usage = Idleness::default();
+        let base = running.bundle().and_then(|bundle| self.base_of(bundle));
+        match base.is_some_and(|base| running.worker.is_on(&base)) {
+            true => Ok(()),
+            false if running.has_collected => settle(self.share(running, others)),
+            false => Ok(()),
+        }
     }
 
     /// Shares memory with workers of the same bundle that have collected garbage too.
