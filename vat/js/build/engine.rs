@@ -23,7 +23,7 @@ pub(crate) const LLVM_MAJOR: &str = "22";
 
 /// Our sources, below `worker/`.
 const WORKER_SOURCES: [&str; 5] = ["worker.c", "globals.c", "codec.c", "harden.c", "rejections.c"];
-const WORKER_HEADERS: [&str; 13] = [
+const WORKER_HEADERS: [&str; 15] = [
     "callee.h",
     "codec.h",
     "collector.h",
@@ -34,6 +34,8 @@ const WORKER_HEADERS: [&str; 13] = [
     "lookahead.h",
     "ordinary.h",
     "ordinary_object.h",
+    "permanent.h",
+    "references.h",
     "rejections.h",
     "source_name.h",
     "stack_limit.h",
