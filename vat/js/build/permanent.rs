@@ -4,7 +4,7 @@ use crate::seams::Seam;
 
 /// All counts of objects, texts and atoms that can be permanent. A count up that has no guard would come back down with
 /// one, or the other way round. So no place is left out.
-pub(crate) const PERMANENT: [Seam; 20] = [
+pub(crate) const PERMANENT: [Seam; 21] = [
     (
         "#define JS_GC_OLD(p)    (js_rc(p)->old)",
         "#define JS_GC_OLD(p)    (js_rc(p)->old)\n#include \"references.h\"",
@@ -70,4 +70,5 @@ pub(crate) const PERMANENT: [Seam; 20] = [
         "                js_count_up(var_ref);\n                me->u.local.var_ref = var_ref;",
     ),
     ("    JS_REF_COUNT(b)++;", "    js_count_up(b);"),
+    ("JS_REF_COUNT(sf->cur_gc_obj)++;", "js_count_up(sf->cur_gc_obj);"),
 ];
