@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     error::BuildError,
-    out_dir, package_dir,
+    out_dir, package_dir, permanent,
     seams::{self, Seam},
     sha256_hex, write_output,
 };
@@ -201,6 +201,9 @@ fn write_with_seams(source: &Path, seams: &[Seam]) -> Result<PathBuf, BuildError
     let text = read_text(source)?;
     let text = seams::apply(seams, text, &source.display())?;
     let name = source.file_name().unwrap_or_default();
+    if name == "quickjs.c" {
+        permanent::check(&text)?;
+    }
     let path = out_dir().join(name);
     write_output(&name.to_string_lossy(), text.as_bytes())?;
     Ok(path)

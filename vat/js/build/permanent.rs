@@ -1,6 +1,23 @@
 //! Changes to `quickjs.c` that leave the counts of permanent objects alone. See `worker/references.h`.
 
-use crate::seams::Seam;
+use crate::{error::BuildError, seams::Seam};
+
+/// Places that count without a guard. They count contexts, calls of async functions and variables on the stack, of which
+/// none is permanent. Three are the collector's, which passes over what is.
+const UNGUARDED: usize = 8;
+
+/// Checks that no other place of `quickjs.c`, with its changes, counts without a guard.
+pub(crate) fn check(source: &str) -> Result<(), BuildError> {
+    let is_unguarded = |(at, text): &(usize, &str)| {
+        let after = source[at + text.len()..].split_once(')').map_or("", |(_, after)| after);
+        source[..*at].ends_with("--") || after.starts_with("++") || after.starts_with("--")
+    };
+    let count = source.match_indices("JS_REF_COUNT(").filter(is_unguarded).count();
+    match count == UNGUARDED {
+        true => Ok(()),
+        false => Err(BuildError::Unguarded { count, expected: UNGUARDED }),
+    }
+}
 
 /// All counts of objects, texts and atoms that can be permanent. A count up that has no guard would come back down with
 /// one, or the other way round. So no place is left out.
