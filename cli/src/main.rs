@@ -120,6 +120,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    capstan_vat_host::disable_huge_pages();
     let Cli { command, common } = match Cli::try_parse_from(std::env::args_os().map(shielded)) {
         Ok(cli) => cli,
         Err(error) => return misused(&error),

@@ -192,7 +192,7 @@ fn the_end_of_a_vat_is_answered_with_what_its_meter_had_left() {
     assert!(record["ending"]["reason"].to_string().contains("meter underflow"), "{record}");
     let stats = place.ask(&dev, &["query", "vat-stats", text(&rich, "vat_id"), "--json"]).json();
     let deposit: u64 = text(&stats, "deposit").parse().unwrap();
-    assert!((2_000_000_000..4_000_000_000).contains(&deposit), "{deposit}");
+    assert!((1_500_000_000..3_000_000_000).contains(&deposit), "{deposit}");
 
     let left: u64 = text(&stats, "meter_remaining").parse().unwrap();
     let ended = tx(&place, &dev, &["terminate-vat", text(&rich, "admin")]).json();

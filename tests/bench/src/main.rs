@@ -91,6 +91,8 @@ fn play(game: Game) -> Result<Value> {
 }
 
 fn main() -> Result<()> {
+    // As `capstan` does.
+    capstan_vat_host::disable_huge_pages();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let as_json = match arguments[..] {

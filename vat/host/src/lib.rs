@@ -55,6 +55,7 @@ pub use engine::JsEngine;
 pub use error::HostError;
 pub use heap::image::{Image, PAGE_BYTES};
 pub use host::WasmHost;
+pub use memory::disable_huge_pages;
 pub use module::limits::ModuleLimits;
 pub use module::validate::Refusal;
 pub use options::{Compiler, Compilers, HostOptions, MemoryMode};

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     error::BuildError,
-    out_dir, package_dir,
+    out_dir, package_dir, permanent,
     seams::{self, Seam},
     sha256_hex, write_output,
 };
@@ -23,7 +23,7 @@ pub(crate) const LLVM_MAJOR: &str = "22";
 
 /// Our sources, below `worker/`.
 const WORKER_SOURCES: [&str; 5] = ["worker.c", "globals.c", "codec.c", "harden.c", "rejections.c"];
-const WORKER_HEADERS: [&str; 13] = [
+const WORKER_HEADERS: [&str; 15] = [
     "callee.h",
     "codec.h",
     "collector.h",
@@ -34,6 +34,8 @@ const WORKER_HEADERS: [&str; 13] = [
     "lookahead.h",
     "ordinary.h",
     "ordinary_object.h",
+    "permanent.h",
+    "references.h",
     "rejections.h",
     "source_name.h",
     "stack_limit.h",
@@ -199,6 +201,9 @@ fn write_with_seams(source: &Path, seams: &[Seam]) -> Result<PathBuf, BuildError
     let text = read_text(source)?;
     let text = seams::apply(seams, text, &source.display())?;
     let name = source.file_name().unwrap_or_default();
+    if name == "quickjs.c" {
+        permanent::check(&text)?;
+    }
     let path = out_dir().join(name);
     write_output(&name.to_string_lossy(), text.as_bytes())?;
     Ok(path)

@@ -38,6 +38,12 @@ pub(crate) enum BuildError {
     /// The text of a seam is missing from a source, or stands there several times.
     #[error("{source_name} has {count} places like this, expected one: {found}")]
     Seam { source_name: String, count: usize, found: &'static str },
+    /// QuickJS counts references where no seam guards what is permanent.
+    #[error(
+        "quickjs.c counts references in {count} places without a guard, expected {expected}: look for JS_REF_COUNT, and \
+         add what is missing to build/permanent.rs"
+    )]
+    Unguarded { count: usize, expected: usize },
     /// The module differs from the one of all other nodes.
     #[error(
         "the JavaScript engine was compiled to another module than every other node runs.\n\

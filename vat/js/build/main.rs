@@ -7,6 +7,7 @@ mod engine;
 mod error;
 mod faults;
 mod objects;
+mod permanent;
 mod scripts;
 mod seams;
 

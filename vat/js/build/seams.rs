@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::{error::BuildError, faults, objects};
+use crate::{error::BuildError, faults, objects, permanent};
 
 /// Text that occurs exactly once in a source, and its replacement.
 pub(crate) type Seam = (&'static str, &'static str);
@@ -18,6 +18,7 @@ pub(crate) fn of(source: &str) -> Vec<Seam> {
             .chain(CALLEES)
             .chain(faults::quickjs())
             .chain(objects::quickjs())
+            .chain(permanent::PERMANENT)
             .collect(),
         "quickjs/dtoa.c" => faults::DTOA.to_vec(),
         "quickjs/libregexp.c" => faults::REGEXP.into_iter().chain(faults::REGEXP_STRINGS).collect(),
@@ -133,11 +134,11 @@ const OLD_OBJECTS: [Seam; 14] = [
     ),
     (
         "struct list_head tmp_obj_list; /* used during GC */",
-        "struct list_head tmp_obj_list; struct list_head gc_old_list; bool gc_is_young;",
+        "struct list_head tmp_obj_list; struct list_head gc_old_list; struct list_head gc_permanent_list; bool gc_is_young;",
     ),
     (
         "init_list_head(&rt->gc_obj_list);",
-        "init_list_head(&rt->gc_obj_list); init_list_head(&rt->gc_old_list);",
+        "init_list_head(&rt->gc_obj_list); init_list_head(&rt->gc_old_list); init_list_head(&rt->gc_permanent_list);",
     ),
     ("nb->mark = b->mark;", "nb->mark = b->mark; nb->old = b->old;"),
     (
@@ -151,24 +152,24 @@ const OLD_OBJECTS: [Seam; 14] = [
     ("JS_GC_MARK(h) = 0;", "JS_GC_MARK(h) = 0; JS_GC_OLD(h) = 0;"),
     (
         "{\n    assert(JS_REF_COUNT(p) > 0);\n    JS_REF_COUNT(p)--;",
-        "{\n    if (rt->gc_is_young && JS_GC_OLD(p)) return;\n    JS_REF_COUNT(p)--;",
+        "{\n    if (JS_GC_PASSES_OVER(rt, p)) return;\n    JS_REF_COUNT(p)--;",
     ),
     (
         "assert(JS_GC_MARK(p) == 0);",
-        "if (rt->gc_is_young && JS_GC_OLD(p)) {\n\
+        "if (JS_GC_PASSES_OVER(rt, p)) {\n\
          list_del(&p->link);\n\
-         list_add_tail(&p->link, &rt->gc_old_list);\n\
+         list_add_tail(&p->link, js_is_permanent(p) ? &rt->gc_permanent_list : &rt->gc_old_list);\n\
          continue;\n\
          }",
     ),
     (
         "{\n    JS_REF_COUNT(p)++;\n    if (JS_REF_COUNT(p) == 1) {",
-        "{\n    if (rt->gc_is_young && JS_GC_OLD(p)) return;\n    JS_REF_COUNT(p)++;\n    \
+        "{\n    if (JS_GC_PASSES_OVER(rt, p)) return;\n    JS_REF_COUNT(p)++;\n    \
          if (JS_REF_COUNT(p) == 1) {",
     ),
     (
         "{\n    JS_REF_COUNT(p)++;\n}\n\nstatic void gc_scan(",
-        "{\n    if (rt->gc_is_young && JS_GC_OLD(p)) return;\n    JS_REF_COUNT(p)++;\n}\n\nstatic void gc_scan(",
+        "{\n    if (JS_GC_PASSES_OVER(rt, p)) return;\n    JS_REF_COUNT(p)++;\n}\n\nstatic void gc_scan(",
     ),
     (
         "void JS_RunGC(JSRuntime *rt)\n{",
@@ -206,6 +207,7 @@ const OLD_OBJECTS: [Seam; 14] = [
          list_for_each(el, &rt->gc_obj_list) JS_GC_OLD(list_entry(el, JSGCObjectHeader, link)) = 1;\n\
          js_append(&rt->gc_old_list, &rt->gc_obj_list);\n\
          }\n\
+         #include \"permanent.h\"\n\
          static void js_collect(JSRuntime *rt)\n\
          {",
     ),

@@ -116,12 +116,51 @@ fn a_registry_lets_go_of_a_target_that_is_its_own_token() {
          let kept = {}; registry.register(kept, 'kept', kept);
          (() => { const target = {}; registry.register(target, 'unregistered', target);
                   seen.push(registry.unregister(target), registry.unregister(target)); })();
-         gc();",
+         gc();
+         setImmediate(() => { seen.push('then'); kept = undefined; gc(); });",
     );
     assert_eq!(set_up, Ok(0));
-    assert_eq!(engine.eval("seen.join()"), "true,false,plain,cycle");
-    assert_eq!(engine.boot("kept = undefined; gc();"), Ok(0));
-    assert_eq!(engine.eval("seen.join()"), "true,false,plain,cycle,kept");
+    assert_eq!(engine.eval("seen.join()"), "true,false,plain,cycle,then,kept");
+}
+
+#[test]
+fn what_a_boot_script_leaves_is_permanent_and_what_it_holds_is_not() {
+    let mut engine = Engine::with_shims();
+    let set_up = engine.boot(
+        "const seen = []; const registry = new FinalizationRegistry(held => seen.push(held));
+         const watch = (target, held) => { registry.register(target, held); return target; };
+         const form = { first: 'one', second: 'two' };
+         let holder = watch({ slot: undefined, list: [], map: new Map(), weak: new WeakMap() }, 'holder');
+         const counter = () => { let count = 0; return { up: () => ++count, text: `n${count}` }; };",
+    );
+    assert_eq!(set_up, Ok(0));
+    // An immediate runs when the jobs of the collection before have run.
+    let used = engine.boot(
+        "const cycle = () => { const object = { first: 1, second: 2 }; object.self = object; return object; };
+         const steps = [
+           () => { holder.slot = watch(cycle(), 'slot'); holder.list.push(watch(cycle(), 'list'));
+                   holder.map.set('key', watch(cycle(), 'map')); holder.weak.set(form, watch(cycle(), 'weak'));
+                   (() => watch({ holder, form }, 'refers to it'))();
+                   (() => { const ring = watch({ holder }, 'ring'); ring.ring = ring; })(); gc(); },
+           () => { seen.push('all held'); holder.slot = undefined; gc(); },
+           () => { holder.list.length = 0; gc(); },
+           () => { holder.map.delete('key'); gc(); },
+           () => { holder.weak.delete(form); gc(); },
+           () => { // Its form changes, as that of any object, and no other one's.
+                   form.third = 'three'; delete form.first; holder.extra = 1; Object.freeze(form);
+                   seen.push(Object.keys(form).join('+'), Object.keys({ first: 1, second: 2 }).join('+'));
+                   for (let i = 0; i < 10_000; i++) { const { up, text } = counter(); up(); seen.last = text + up(); }
+                   seen.push(seen.last); holder = undefined; gc(); },
+           () => seen.push('end'),
+         ];
+         const next = () => { const step = steps.shift(); if (step) { step(); setImmediate(next); } };
+         next();",
+    );
+    assert_eq!(used, Ok(0), "{:?}", engine.log());
+    assert_eq!(
+        engine.eval("seen.join()"),
+        "refers to it,ring,all held,slot,list,map,weak,second+third,first+second,n02,end"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@
 static void js_free_shape0(JSRuntime *rt, JSShape *sh);
 
 static void js_release_kept_shape(JSRuntime *rt, JSShape *sh) {
-  if (--JS_REF_COUNT(sh) <= 0) js_free_shape0(rt, sh);
+  if (js_count_down(sh)) js_free_shape0(rt, sh);
 }
 
 // Takes a shape without references, in place of the one that was taken longest ago. Returns false if it is to be freed.

@@ -127,7 +127,7 @@ CAPSTAN_EXPORT("capstan_alloc") uint8_t *capstan_alloc(uint32_t length) {
 }
 
 // Evaluates a script in the start compartment, until the worker is quiescent. Returns 0, or 1 after logging what the
-// script threw. Objects that it leaves are old.
+// script threw. Objects that it leaves are permanent.
 CAPSTAN_EXPORT("capstan_boot") int32_t capstan_boot(uint8_t *script, uint32_t length) {
   if (!runtime) start_engine();
   JSValue value = JS_Eval(context, (const char *)script, length, "boot", JS_EVAL_TYPE_GLOBAL);
@@ -136,7 +136,7 @@ CAPSTAN_EXPORT("capstan_boot") int32_t capstan_boot(uint8_t *script, uint32_t le
   if (failed) log_exception();
   JS_FreeValue(context, value);
   run_to_rest();
-  JS_AgeHeap(runtime);
+  JS_KeepHeap(runtime);
   return failed;
 }
 
