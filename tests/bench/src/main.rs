@@ -50,7 +50,7 @@ Usage: capstan-bench [cost | blocks | fleet | growth | parallel | smallcaps | st
 (none)   all games: ping-pong of JavaScript and of wasm vats, a durable map, vats created from one bundle, a loop
 game     one of them, as a line of JSON
 cost     what a computron of ordinary and hostile work takes, and of the dearest attacks that are known [--only PART]
-blocks   empty blocks, messages to a vat with and without JSON-RPC
+blocks   empty blocks, messages to a vat with and without JSON-RPC [--only empty | straight | rpc | batches]
 fleet    a thousand vats: memory, restart, first deliveries [--vats N] [--deliveries N]
 growth   how costs grow with objects, vats, keys and blocks [--only AXIS] [--objects N] [--vats N] [--keys N] [--blocks N]
          [--full] [--svg FILE]
@@ -99,8 +99,9 @@ fn main() -> Result<()> {
         ["cost"] => return cost::run(false, None),
         ["cost", "--json"] => return cost::run(true, None),
         ["cost", "--only", part] => return cost::run(false, Some(part)),
-        ["blocks"] => return blocks::run(false),
-        ["blocks", "--json"] => return blocks::run(true),
+        ["blocks"] => return blocks::run(false, None),
+        ["blocks", "--json"] => return blocks::run(true, None),
+        ["blocks", "--only", part] => return blocks::run(false, Some(part)),
         ["fleet", ..] => return fleet::run(&arguments[1..]),
         ["growth", ..] => return growth::run(&arguments[1..]),
         ["parallel"] => return parallel::run(false),
