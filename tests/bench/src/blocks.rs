@@ -189,8 +189,7 @@ fn over_rpc(name: &str, send: fn(&Client, &[SignedTx]) -> Result<()>) -> Result<
             let sender = thread::Builder::new().name("sender".to_owned());
             sender.spawn_scoped(scope, move || send(client, batch))
         };
-        let threads: std::io::Result<Vec<_>> =
-            batches.iter().map(|batch| start(batch)).collect();
+        let threads: std::io::Result<Vec<_>> = batches.iter().map(|batch| start(batch)).collect();
         let ended = |thread: thread::ScopedJoinHandle<'_, Result<()>>| {
             thread.join().map_err(|_| anyhow!("a sender panicked"))?
         };

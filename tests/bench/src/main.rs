@@ -17,10 +17,12 @@ mod sync;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
+use capstan_allocator::MiMalloc;
 use capstan_conformance::javascript::Workshop;
 use capstan_kernel::{
     Kernel, KernelConfig, KernelOptions, NodeOptions, RunReport, StaticVat, VAT_ADMIN,
@@ -38,7 +40,7 @@ use serde_json::{Value, json};
 
 /// That of `capstan`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const HELP: &str = "\
 Measures the kernel with real vats, and prints tables.
@@ -90,7 +92,19 @@ fn play(game: Game) -> Result<Value> {
     game(&mut Bench::start()?)
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    capstan_allocator::keep_freed_memory();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without the places in this program, which say nothing about a wrong argument.
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let as_json = match arguments[..] {
