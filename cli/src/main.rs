@@ -37,13 +37,12 @@ mod vat;
 
 /// See ADR 18.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use capstan_allocator::MiMalloc;
 use capstan_passable::notation as passable;
 use clap::{Parser, Subcommand};
 
@@ -121,7 +120,6 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    capstan_allocator::keep_freed_memory();
     let Cli { command, common } = match Cli::try_parse_from(std::env::args_os().map(shielded)) {
         Ok(cli) => cli,
         Err(error) => return misused(&error),

@@ -22,7 +22,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use capstan_allocator::MiMalloc;
 use capstan_conformance::javascript::Workshop;
 use capstan_kernel::{
     Kernel, KernelConfig, KernelOptions, NodeOptions, RunReport, StaticVat, VAT_ADMIN,
@@ -40,7 +39,7 @@ use serde_json::{Value, json};
 
 /// That of `capstan`.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const HELP: &str = "\
 Measures the kernel with real vats, and prints tables.
@@ -93,7 +92,6 @@ fn play(game: Game) -> Result<Value> {
 }
 
 fn main() -> ExitCode {
-    capstan_allocator::keep_freed_memory();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -116,6 +114,7 @@ fn run() -> Result<()> {
         ["blocks"] => return blocks::run(false, None),
         ["blocks", "--json"] => return blocks::run(true, None),
         ["blocks", "--only", part] => return blocks::run(false, Some(part)),
+        ["blocks", "--only", part, "--json"] => return blocks::run(true, Some(part)),
         ["fleet", ..] => return fleet::run(&arguments[1..]),
         ["growth", ..] => return growth::run(&arguments[1..]),
         ["parallel"] => return parallel::run(false),

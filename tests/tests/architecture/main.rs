@@ -13,7 +13,6 @@ use std::{
 /// The arrows between the project's own packages: each package and all of its own that it depends on.
 const ARROWS: &[(&str, &[&str])] = &[
     ("capstan-abi", &[]),
-    ("capstan-allocator", &[]),
     ("capstan-passable", &["capstan-abi"]),
     ("capstan-kernel-ports", &["capstan-abi"]),
     ("capstan-bundle", &["capstan-abi"]),
