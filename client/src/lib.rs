@@ -53,6 +53,7 @@ mod outbox_stream;
 mod outcome;
 mod proof;
 mod query;
+mod resolver;
 mod settlement;
 mod signing;
 mod staged;

@@ -9,8 +9,10 @@ use serde_json::Value;
 use tendermint_rpc::dialect::v0_38::Dialect;
 use tendermint_rpc::request::SimpleRequest;
 use ureq::Agent;
+use ureq::unversioned::transport::DefaultConnector;
 
 use crate::ClientError;
+use crate::resolver::Addresses;
 
 /// Time limit for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,7 +81,8 @@ impl Transport {
             // Proxies in environment variables are for the web, not for the user's own node.
             .proxy(None)
             .build();
-        Ok(Self { addr: address(url)?, agent: config.into(), limit })
+        let agent = Agent::with_parts(config, DefaultConnector::default(), Addresses::default());
+        Ok(Self { addr: address(url)?, agent, limit })
     }
 
     /// Returns the node's address, `HOST:PORT`.

@@ -1,5 +1,6 @@
 use std::{fmt, str::FromStr};
 
+use bech32::{Bech32, Hrp};
 use borsh::{BorshDeserialize, BorshSerialize};
 use cosmrs::{AccountId, crypto::PublicKey};
 use serde::{Deserialize, Serialize};
@@ -66,11 +67,9 @@ impl FromStr for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The prefix consists of lower-case letters and the length is in range, so `new` cannot refuse.
-        match AccountId::new(ADDRESS_PREFIX, &self.0) {
-            Ok(id) => f.write_str(id.as_ref()),
-            Err(_) => f.write_str(&hex::encode(self.0)),
-        }
+        // The prefix consists of lower-case letters and the length is in range, so only `f` can fail.
+        let prefix = Hrp::parse_unchecked(ADDRESS_PREFIX);
+        bech32::encode_lower_to_fmt::<Bech32, _>(f, prefix, &self.0).map_err(|_| fmt::Error)
     }
 }
 
@@ -104,6 +103,11 @@ mod tests {
         let text = address.to_string();
         assert!(text.starts_with("capstan1"), "{text}");
         assert_eq!(text.parse(), Ok(address));
+        for byte in 0..=255_u8 {
+            let address = Address(std::array::from_fn(|at| byte.wrapping_mul(at as u8 + 1) ^ byte));
+            let other = AccountId::new(ADDRESS_PREFIX, &address.0).unwrap();
+            assert_eq!(address.to_string(), other.as_ref());
+        }
         // bech32 allows upper case, but an address must have only one text.
         assert!(text.to_uppercase().parse::<Address>().is_err());
     }

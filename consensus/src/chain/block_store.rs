@@ -14,15 +14,15 @@
 //! | `results` | height | `tendermint.abci.ResponseFinalizeBlock` |
 //! | `params` | height from which they hold | `tendermint.types.ConsensusParams` |
 //! | `txs` | hash of the transaction | height, index in the block |
-//! | `tx_events`, `block_events` | see [`super::tx_index`] | nothing |
+//! | `tx_events` | see [`super::tx_index`] | indexes in the block |
+//! | `block_events` | see [`super::block_index`] | nothing |
 //! | `block_bytes`, `block_bytes_sum` | height, nothing | see [`super::history`] |
 //!
 //! A block without results was being executed when the process ended.
 
 use std::path::{Path, PathBuf};
 
-use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
-use prost::{DecodeError, Message};
+use prost::Message;
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
@@ -31,6 +31,7 @@ use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, Consensu
 
 use super::history::{History, entry_bytes, tx_bytes};
 use super::merkle::sha256;
+use super::places::{self, tx_result};
 use super::{block_index, tx_index};
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -43,15 +44,15 @@ pub(super) const BLOCK_HASHES: TableDefinition<'_, &[u8], i64> =
 pub(super) const RESULTS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("results");
 pub(super) const PARAMS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("params");
 pub(super) const TXS: TableDefinition<'_, &[u8], (i64, u32)> = TableDefinition::new("txs");
-pub(super) const TX_EVENTS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("tx_events");
+pub(super) const TX_EVENTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("tx_events");
 pub(super) const BLOCK_EVENTS: TableDefinition<'_, &[u8], ()> =
     TableDefinition::new("block_events");
 
 /// The version of the layout above.
-const FORMAT: &[u8] = b"2";
+const FORMAT: &[u8] = b"3";
 
 /// The event index.
-pub(crate) type TxEvents = redb::ReadOnlyTable<&'static [u8], ()>;
+pub(crate) type TxEvents = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// Position of a transaction: the height of its block and its index in the block.
 pub(crate) type TxPosition = (i64, u32);
@@ -66,7 +67,7 @@ pub enum BlockStoreError {
         path: PathBuf,
     },
     /// The file has another format: another version of this program wrote it.
-    #[error("{} has block store format {found:?}, this version reads \"2\"; use another home", path.display())]
+    #[error("{} has block store format {found:?}, this version reads \"3\"; use another home", path.display())]
     Format {
         /// Path of the file.
         path: PathBuf,
@@ -101,6 +102,7 @@ pub(crate) struct InitialState {
 pub(crate) struct BlockStore {
     database: Database,
     history: History,
+    places: places::Cache,
 }
 
 impl BlockStore {
@@ -151,7 +153,7 @@ impl BlockStore {
         }
         let history = History::open(&write)?;
         write.commit()?;
-        Ok(Self { database, history })
+        Ok(Self { database, history, places: places::Cache::default() })
     }
 
     /// Returns the genesis document that the store was made with.
@@ -201,6 +203,7 @@ impl BlockStore {
         let total = self.history.add(&write, height, bytes as u64)?;
         write.commit()?;
         self.history.committed(total);
+        self.places.forget(height);
         Ok(())
     }
 
@@ -230,6 +233,7 @@ impl BlockStore {
         let total = self.history.add(&write, height, bytes as u64)?;
         write.commit()?;
         self.history.committed(total);
+        self.places.forget(height);
         Ok(())
     }
 
@@ -296,11 +300,7 @@ impl BlockStore {
         let (Some(block), Some(results)) = (blocks.get(height)?, results.get(height)?) else {
             return Ok(None);
         };
-        let tx = nth("block", block.value(), BLOCK_DATA, 0)?
-            .map(|data| nth("transactions", data, DATA_TXS, index))
-            .transpose()?;
-        let Some(tx) = tx.flatten() else { return Ok(None) };
-        Ok(tx_result(results.value(), index)?.map(|result| (tx.to_vec(), result)))
+        self.places.tx((height, index), block.value(), results.value())
     }
 
     /// Returns the consensus parameters that hold for the block at `height`.
@@ -327,34 +327,34 @@ impl BlockStore {
         Ok(self.database.begin_read()?.open_table(TX_EVENTS)?)
     }
 
-    /// Calls `visit` with the keys of the event index that start with `prefix`, in order, for as long as it returns true.
+    /// Calls `visit` with the entries of the event index that start with `prefix`, in order, for as long as it returns true.
     pub(crate) fn scan_tx_events(
         &self,
         prefix: &[u8],
-        visit: impl FnMut(&[u8]) -> bool,
+        visit: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), BlockStoreError> {
         self.scan(TX_EVENTS, prefix, visit)
     }
 
-    /// Does the same in the event index of blocks.
+    /// Does the same with the keys of the event index of blocks.
     pub(crate) fn scan_block_events(
         &self,
         prefix: &[u8],
-        visit: impl FnMut(&[u8]) -> bool,
+        mut visit: impl FnMut(&[u8]) -> bool,
     ) -> Result<(), BlockStoreError> {
-        self.scan(BLOCK_EVENTS, prefix, visit)
+        self.scan(BLOCK_EVENTS, prefix, |key, ()| visit(key))
     }
 
-    fn scan(
+    fn scan<V: redb::Value + 'static>(
         &self,
-        table: TableDefinition<'static, &'static [u8], ()>,
+        table: TableDefinition<'static, &'static [u8], V>,
         prefix: &[u8],
-        mut visit: impl FnMut(&[u8]) -> bool,
+        mut visit: impl FnMut(&[u8], V::SelfType<'_>) -> bool,
     ) -> Result<(), BlockStoreError> {
         let table = self.database.begin_read()?.open_table(table)?;
         for entry in table.range(prefix..)? {
-            let (key, _) = entry?;
-            if !key.value().starts_with(prefix) || !visit(key.value()) {
+            let (key, value) = entry?;
+            if !key.value().starts_with(prefix) || !visit(key.value(), value.value()) {
                 break;
             }
         }
@@ -394,26 +394,25 @@ fn index_txs(
     let stored = write.open_table(RESULTS)?;
     let mut txs = write.open_table(TXS)?;
     let data = block.data.iter().flat_map(|data| &data.txs);
-    let (mut bytes, mut indexed) = (0, Vec::new());
+    let mut count = 0;
+    let mut indexed = tx_index::Entries::new(height);
     for (index, (tx, result)) in (0_u32..).zip(data.zip(&results.tx_results)) {
         let hash = sha256(tx);
-        let keys = tx_index::keys((height, index), &result.events);
-        bytes += tx_bytes(&keys);
         let known = txs.get(hash.as_slice())?.map(|position| position.value());
         // As in CometBFT, a failed repetition does not hide a success.
         if result.code != 0 && succeeded(&stored, known)? {
             continue;
         }
         txs.insert(hash.as_slice(), (height, index))?;
-        indexed.extend(keys);
+        indexed.add(index, &result.events);
+        count += 1;
     }
-    // In order, so that the entries of one attribute share pages and each page is written to once.
-    indexed.sort_unstable();
     let mut events = write.open_table(TX_EVENTS)?;
-    for key in &indexed {
-        events.insert(key.as_slice(), ())?;
+    let indexed = indexed.sorted();
+    for (key, list) in &indexed {
+        events.insert(key.as_slice(), list.as_slice())?;
     }
-    Ok(bytes)
+    Ok(tx_bytes(count, &indexed))
 }
 
 /// Returns whether the transaction at `position` exists and succeeded.
@@ -424,48 +423,6 @@ fn succeeded(
     let Some((height, index)) = position else { return Ok(false) };
     let Some(bytes) = results.get(height)? else { return Ok(false) };
     Ok(tx_result(bytes.value(), index)?.is_some_and(|result| result.code == 0))
-}
-
-/// Decodes the result of one transaction from the stored results of a block.
-fn tx_result(results: &[u8], index: u32) -> Result<Option<ExecTxResult>, BlockStoreError> {
-    let result = nth("results", results, TX_RESULTS, index)?;
-    result.map(|bytes| decode("a transaction's result", bytes)).transpose()
-}
-
-/// Tag of the field `data` in a [`Block`].
-const BLOCK_DATA: u32 = 2;
-/// Tag of the field `txs` in the data of a [`Block`].
-const DATA_TXS: u32 = 1;
-/// Tag of the field `tx_results` in a [`ResponseFinalizeBlock`].
-const TX_RESULTS: u32 = 2;
-
-/// Returns the bytes of the field with this tag that has `index` such fields before it, without decoding any field.
-fn nth<'a>(
-    what: &str,
-    mut message: &'a [u8],
-    tag: u32,
-    index: u32,
-) -> Result<Option<&'a [u8]>, BlockStoreError> {
-    let damaged = |error: DecodeError| BlockStoreError::Damaged(format!("{what}: {error}"));
-    let mut before = 0;
-    while !message.is_empty() {
-        let (found, wire) = decode_key(&mut message).map_err(damaged)?;
-        if found != tag || wire != WireType::LengthDelimited {
-            let context = DecodeContext::default();
-            skip_field(wire, found, &mut message, context).map_err(damaged)?;
-            continue;
-        }
-        let length = decode_varint(&mut message).map_err(damaged)?;
-        let split = usize::try_from(length).ok().and_then(|at| message.split_at_checked(at));
-        let Some((field, rest)) = split else {
-            return Err(BlockStoreError::Damaged(format!("{what}: a field is cut off")));
-        };
-        if before == index {
-            return Ok(Some(field));
-        }
-        (before, message) = (before + 1, rest);
-    }
-    Ok(None)
 }
 
 pub(super) fn decode<T: Message + Default>(what: &str, bytes: &[u8]) -> Result<T, BlockStoreError> {

@@ -272,7 +272,7 @@ fn a_store_in_use_or_of_another_format_is_refused() {
     let database = redb::Database::create(&path).unwrap();
     let write = database.begin_write().unwrap();
     let table = redb::TableDefinition::<&str, &[u8]>::new("meta");
-    write.open_table(table).unwrap().insert("format", b"3".as_slice()).unwrap();
+    write.open_table(table).unwrap().insert("format", b"2".as_slice()).unwrap();
     write.commit().unwrap();
     drop(database);
     assert!(matches!(BlockStore::open(&path).unwrap_err(), super::BlockStoreError::Format { .. }));

@@ -107,16 +107,18 @@ fn remove(write: &WriteTransaction, height: i64) -> Result<(), BlockStoreError> 
         block_events.remove(key.as_slice())?;
     }
     let data = block.and_then(|block| block.data).map(|data| data.txs).unwrap_or_default();
+    let mut indexed = tx_index::Entries::new(height);
     for (index, (tx, result)) in (0_u32..).zip(data.iter().zip(&results.tx_results)) {
         let position = (height, index);
-        for key in tx_index::keys(position, &result.events) {
-            events.remove(key.as_slice())?;
-        }
+        indexed.add(index, &result.events);
         let hash = sha256(tx);
         // A later repetition of the transaction stays findable.
         if txs.get(hash.as_slice())?.map(|found| found.value()) == Some(position) {
             txs.remove(hash.as_slice())?;
         }
+    }
+    for (key, _) in indexed.sorted() {
+        events.remove(key.as_slice())?;
     }
     remove_params(write, height + 1)
 }
@@ -150,9 +152,11 @@ pub(super) fn entry_bytes(keys: &[Vec<u8>]) -> usize {
     keys.iter().map(|key| key.len() + ENTRY_BYTES).sum()
 }
 
-/// Returns the bytes of the entries of a transaction with these index keys, besides those of its result.
-pub(super) fn tx_bytes(keys: &[Vec<u8>]) -> usize {
-    TX_BYTES + entry_bytes(keys)
+/// Returns the bytes of the entries of so many transactions, of which the block's index has these, besides those of their
+/// results.
+pub(super) fn tx_bytes(count: usize, indexed: &[(Vec<u8>, Vec<u8>)]) -> usize {
+    let entries = indexed.iter().map(|(key, list)| key.len() + list.len() + ENTRY_BYTES);
+    count * TX_BYTES + entries.sum::<usize>()
 }
 
 /// Bytes of an entry in the table of transactions: hash, position and what the database adds.
@@ -206,7 +210,7 @@ mod tests {
     fn count(store: &BlockStore, prefix: &[u8]) -> usize {
         let mut found = 0;
         store
-            .scan_tx_events(prefix, |_| {
+            .scan_tx_events(prefix, |_, _| {
                 found += 1;
                 true
             })

@@ -11,6 +11,7 @@ mod handshake;
 mod history;
 pub(crate) mod merkle;
 pub(crate) mod params;
+mod places;
 pub(crate) mod query;
 mod query_syntax;
 pub(crate) mod tx_events;

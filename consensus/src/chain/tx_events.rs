@@ -6,9 +6,9 @@ use tendermint_proto::v0_38::abci::ResponseFinalizeBlock;
 
 use super::block_store::{BlockStore, BlockStoreError, TxEvents, TxPosition};
 use super::query::Condition;
-use super::tx_index::{parse, prefix};
+use super::tx_index::{indexes, parse, prefix};
 
-/// Bytes that an entry counts besides its key, for the work of reading it.
+/// Bytes that an entry counts besides its key, and each position in it, for the work of reading it.
 const ENTRY_BYTES: usize = 64;
 /// Bytes that looking up a place in the index counts.
 const SEEK_BYTES: usize = 256;
@@ -51,6 +51,11 @@ impl Room {
     /// Takes the bytes of an entry with a key of that length.
     pub(super) fn take_entry(&mut self, key: usize) -> bool {
         self.take(key.saturating_add(ENTRY_BYTES))
+    }
+
+    /// Takes the bytes of a position in an entry.
+    pub(super) fn take_position(&mut self) -> bool {
+        self.take(ENTRY_BYTES)
     }
 }
 
@@ -164,13 +169,15 @@ struct Cursor<'a> {
     prefix: &'a [u8],
     /// The first and the last position that there may be.
     ends: (TxPosition, TxPosition),
-    rest: Option<Range<'static, &'static [u8], ()>>,
+    rest: Option<Range<'static, &'static [u8], &'static [u8]>>,
+    /// The positions of the last entry that are still to come, the next one last.
+    left: Vec<TxPosition>,
     current: Option<TxPosition>,
 }
 
 impl<'a> Cursor<'a> {
     fn new(prefix: &'a [u8], ends: (TxPosition, TxPosition)) -> Self {
-        Self { prefix, ends, rest: None, current: None }
+        Self { prefix, ends, rest: None, left: Vec::new(), current: None }
     }
 
     /// Goes on to the first position that is not before `target`, and returns it.
@@ -204,6 +211,7 @@ impl<'a> Cursor<'a> {
         if low > high {
             return Ok(None);
         }
+        self.left.clear();
         let (low, high) = (self.key(low), self.key(high));
         let range = index.range(low.as_slice()..=high.as_slice());
         self.rest = Some(range.map_err(BlockStoreError::from)?);
@@ -213,24 +221,48 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads the next entry. Returns false if there is none.
+    /// Goes on to the next position that is not before `target`. Returns false if there is none.
     fn step(&mut self, order: Order, room: &mut Room, target: TxPosition) -> Result<bool, Stop> {
+        loop {
+            while let Some(position) = self.left.pop() {
+                if order.is_before(position, target) {
+                    continue;
+                }
+                if !room.take_position() {
+                    return Err(Stop::Full(target.0));
+                }
+                self.current = Some(position);
+                return Ok(true);
+            }
+            if !self.read(order, room, target)? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Reads the next entry. Returns false if there is none.
+    fn read(&mut self, order: Order, room: &mut Room, target: TxPosition) -> Result<bool, Stop> {
         let Some(rest) = &mut self.rest else { return Ok(false) };
         let entry = match order {
             Order::Ascending => rest.next(),
             Order::Descending => rest.next_back(),
         };
         let entry = entry.transpose().map_err(BlockStoreError::from)?;
-        let Some((key, _)) = entry else { return Ok(false) };
-        if !room.take_entry(key.value().len()) {
+        let Some((key, list)) = entry else { return Ok(false) };
+        let Some((_, height)) = parse(key.value()) else { return Ok(false) };
+        if !room.take_entry(key.value().len().saturating_add(list.value().len())) {
             return Err(Stop::Full(target.0));
         }
-        self.current = parse(key.value()).map(|(_, position)| position);
-        Ok(self.current.is_some())
+        let positions = indexes(list.value()).map(|index| (height, index));
+        match order {
+            Order::Ascending => self.left.extend(positions.rev()),
+            Order::Descending => self.left.extend(positions),
+        }
+        Ok(true)
     }
 
-    fn key(&self, (height, index): TxPosition) -> Vec<u8> {
-        [self.prefix, &height.to_be_bytes(), &index.to_be_bytes()].concat()
+    fn key(&self, (height, _): TxPosition) -> Vec<u8> {
+        [self.prefix, &height.to_be_bytes()].concat()
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::block_store::{BlockStore, BlockStoreError, TxPosition};
 use super::query::{Condition, Query};
 use super::tx_events::{Filter, Order, Room, Stop, Walk};
-use super::tx_index::{parse, prefix};
+use super::tx_index::{indexes, parse, prefix};
 
 /// Maximum number of bytes that one search reads.
 const MAX_SCAN_BYTES: usize = 32 << 20;
@@ -125,8 +125,9 @@ impl<'a> Plan<'a> {
         }
         let table = store.tx_events()?;
         for prefix in &self.exact {
-            let position = [&height.to_be_bytes()[..], &index.to_be_bytes()].concat();
-            if table.get([prefix.as_slice(), &position].concat().as_slice())?.is_none() {
+            let entry =
+                table.get([prefix.as_slice(), &height.to_be_bytes()].concat().as_slice())?;
+            if !entry.is_some_and(|list| indexes(list.value()).any(|found| found == index)) {
                 return Ok(false);
             }
         }
@@ -173,12 +174,15 @@ fn scan(
     room: &mut Room,
 ) -> Result<Option<BTreeSet<TxPosition>>, BlockStoreError> {
     let (mut found, mut has_room) = (BTreeSet::new(), true);
-    store.scan_tx_events(&prefix(condition.key(), None), |key| {
+    store.scan_tx_events(&prefix(condition.key(), None), |key, list| {
         has_room = room.take_entry(key.len());
-        if let Some((value, position)) = parse(key)
+        if let Some((value, height)) = parse(key)
             && condition.accepts_indexed(value)
         {
-            found.insert(position);
+            for index in indexes(list) {
+                has_room &= room.take_position();
+                found.insert((height, index));
+            }
         }
         has_room
     })?;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
+use futures_util::FutureExt as _;
 use prost::bytes::Bytes;
 use tendermint_proto::v0_38::abci::ExecTxResult;
 use tendermint_proto::v0_38::types::{BlockParams, ConsensusParams};
 
-use super::{Mempool, MempoolError, MempoolLimits};
+use super::{BYTES_AT_ONCE, Mempool, MempoolError, MempoolLimits};
 use crate::chain::abci::{Abci, Shared};
 use crate::chain::params;
 use crate::command::Command;
@@ -165,4 +166,33 @@ fn a_flood_of_refused_transactions_leaves_nothing_behind() {
     }
     assert_eq!(mempool.peek(10), (vec![], 0, 0));
     assert_eq!(wakes.try_iter().count(), 0);
+}
+
+#[test]
+fn a_small_transaction_is_checked_at_once_unless_others_wait() {
+    let (mempool, _wakes) = usual();
+    let mempool = Arc::new(mempool);
+    let (submitter, thread) = mempool.start().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // On this thread, without waiting for another one.
+    assert_eq!(submitter.check(tx("a=1")).now_or_never().unwrap().unwrap().code, 0);
+    assert_eq!(submitter.check(tx("a=1")).now_or_never(), Some(Err(MempoolError::Known)));
+    // Not while the mempool is closed, and not while one waits that was sent before.
+    let closed = mempool.close();
+    submitter.submit(tx("b=1")).unwrap();
+    let (mut later, mut last) =
+        (Box::pin(submitter.check(tx("c=1"))), Box::pin(submitter.check(tx("d=1"))));
+    assert!((&mut later).now_or_never().is_none() && (&mut last).now_or_never().is_none());
+    assert_eq!(mempool.reap(), [tx("a=1")]);
+    drop(closed);
+    assert_eq!(runtime.block_on(later).unwrap().code, 0);
+    assert_eq!(runtime.block_on(last).unwrap().code, 0);
+    // A large one is handed to the mempool's thread.
+    let large = tx(&format!("e={}", "v".repeat(BYTES_AT_ONCE)));
+    let mut check = Box::pin(submitter.check(large.clone()));
+    assert!((&mut check).now_or_never().is_none());
+    assert_eq!(runtime.block_on(check).unwrap().code, 0);
+    assert_eq!(mempool.reap(), [tx("a=1"), tx("b=1"), tx("c=1"), tx("d=1"), large]);
+    drop(submitter);
+    thread.join().unwrap();
 }

@@ -3,16 +3,26 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::context::RpcContext;
 use super::error::RpcError;
 use super::methods::{METHODS, Method};
 use super::params::Params;
-use super::request::{Request, response};
+use super::request::{Request, response, response_text};
 use super::{blocks, consensus, evidence, info, search, txs};
 
 /// The result of a method.
 pub(crate) type Answer = Result<Value, RpcError>;
+
+/// What a method has answered.
+#[derive(Debug)]
+pub(crate) enum Rendered {
+    /// Values that are still to be written.
+    Tree(Value),
+    /// JSON that is written already.
+    Text(String),
+}
 
 /// The way in which a request came. Errors differ a little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +68,7 @@ pub(crate) async fn answer(
         Err(error) => return failed(error),
     };
     let is_cacheable = method.is_cacheable(&params);
-    let text = response(Some(&id), call(node, method.name, params).await).to_string();
+    let text = response_text(&id, call(node, method.name, params).await);
     node.usage.answered(text.len());
     match room.checked_sub(text.len()) {
         Some(rest) => {
@@ -110,11 +120,17 @@ pub(crate) fn too_few(form: Form) -> RpcError {
 }
 
 /// Calls a method of [`METHODS`].
-pub(crate) async fn call(node: &Arc<RpcContext>, method: &str, params: Params) -> Answer {
+pub(crate) async fn call(
+    node: &Arc<RpcContext>,
+    method: &str,
+    params: Params,
+) -> Result<Rendered, RpcError> {
     let run: fn(&RpcContext, &Params) -> Answer = match method {
-        "broadcast_tx_async" => return txs::broadcast_async(node, &params),
-        "broadcast_tx_commit" => return txs::broadcast_commit(node, &params).await,
-        "broadcast_tx_sync" => return txs::broadcast_sync(node, &params).await,
+        "broadcast_tx_async" => return txs::broadcast_async(node, &params).map(Rendered::Text),
+        "broadcast_tx_commit" => {
+            return txs::broadcast_commit(node, &params).await.map(Rendered::Tree);
+        }
+        "broadcast_tx_sync" => return txs::broadcast_sync(node, &params).await.map(Rendered::Text),
         "abci_info" => info::abci_info,
         "abci_query" => info::abci_query,
         "block" => blocks::block,
@@ -136,18 +152,31 @@ pub(crate) async fn call(node: &Arc<RpcContext>, method: &str, params: Params) -
         "net_info" => info::net_info,
         "num_unconfirmed_txs" => txs::num_unconfirmed,
         "status" => info::status,
-        "tx" => txs::tx,
+        "tx" => return blocking(node, None, params, txs::tx).await,
         "tx_search" => search::txs,
         "unconfirmed_txs" => txs::unconfirmed,
         "validators" => blocks::validators,
         _ => return Err(RpcError::method_not_found()),
     };
-    let closed = |_| RpcError::internal("the node is shutting down");
     let searching = match method {
-        "tx_search" | "block_search" => {
-            Some(Arc::clone(&node.searching).acquire_owned().await.map_err(closed)?)
-        }
+        "tx_search" | "block_search" => Some(&node.searching),
         _ => None,
+    };
+    blocking(node, searching, params, move |node, params| run(node, params).map(Rendered::Tree))
+        .await
+}
+
+/// Runs a method on a thread that may wait, when its turn has come.
+async fn blocking(
+    node: &Arc<RpcContext>,
+    searching: Option<&Arc<Semaphore>>,
+    params: Params,
+    run: impl FnOnce(&RpcContext, &Params) -> Result<Rendered, RpcError> + Send + 'static,
+) -> Result<Rendered, RpcError> {
+    let closed = |_| RpcError::internal("the node is shutting down");
+    let searching = match searching {
+        Some(searching) => Some(Arc::clone(searching).acquire_owned().await.map_err(closed)?),
+        None => None,
     };
     let running = Arc::clone(&node.running).acquire_owned().await.map_err(closed)?;
     // The application and the store block. Asynchronous threads must not wait for them.
@@ -162,4 +191,15 @@ pub(crate) async fn call(node: &Arc<RpcContext>, method: &str, params: Params) -
             false => "the node is shutting down",
         }))
     })
+}
+
+impl Rendered {
+    /// Returns the values.
+    pub(crate) fn into_tree(self) -> Result<Value, RpcError> {
+        match self {
+            Self::Tree(value) => Ok(value),
+            Self::Text(text) => serde_json::from_str(&text)
+                .map_err(|_| RpcError::internal("an answer is no JSON by a bug of the node")),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Weak;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::call;
+use super::call::{self, Rendered};
 use super::context::RpcContext;
 use super::error::RpcError;
 use super::methods::{METHODS, Method};
@@ -31,6 +31,7 @@ impl Caller {
         let known = Method::find(METHODS, method)
             .ok_or_else(|| format!("there is no method {method:?}"))?;
         let params = Params::from_json(&params, known.arguments)?;
-        runtime.block_on(call::call(&node, known.name, params)).map_err(RpcError::text)
+        let answer = runtime.block_on(call::call(&node, known.name, params));
+        answer.and_then(Rendered::into_tree).map_err(RpcError::text)
     }
 }

@@ -21,7 +21,7 @@ use super::error::RpcError;
 use super::index;
 use super::methods::{METHODS, Method, WEBSOCKET_METHODS};
 use super::params::Params;
-use super::request::{Request, response, without_id};
+use super::request::{Request, no_id, response, response_text, without_id};
 use super::sessions::Sessions;
 use super::{body, uri, websocket};
 use crate::listen::{self, Call, Incoming, Intake, Reserved, Unread};
@@ -250,7 +250,7 @@ async fn of_uri(
     };
     let status = if answer.is_ok() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
     let is_cacheable = is_cacheable && answer.is_ok();
-    let text = without_id(answer).to_string();
+    let text = response_text(&no_id(), answer);
     let most = node.limits.max_answer_bytes;
     if text.len() > most {
         node.usage.refuse();

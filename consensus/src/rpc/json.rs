@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tendermint::Time;
 use tendermint_proto::google::protobuf::Timestamp;
@@ -13,6 +14,7 @@ use tendermint_proto::v0_38::crypto::{Proof, ProofOp, ProofOps, PublicKey, publi
 use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, ConsensusParams, Header};
 use tendermint_proto::v0_38::version::Consensus;
 
+use super::json_tx::{Events, TxResult};
 use crate::chain::execution::{Validator, txs_of};
 
 /// CometBFT's text for Go's zero time.
@@ -100,13 +102,7 @@ pub(crate) fn block_meta(meta: &BlockMeta) -> Value {
 }
 
 pub(crate) fn events(events: &[Event]) -> Value {
-    let event = |event: &Event| {
-        let attributes = event.attributes.iter().map(|attribute| {
-            json!({"key": attribute.key, "value": attribute.value, "index": attribute.index})
-        });
-        json!({"type": event.r#type, "attributes": attributes.collect::<Value>()})
-    };
-    events.iter().map(event).collect()
+    tree(&Events(events))
 }
 
 /// Events without their empty members, as CometBFT writes those of blocks and of subscriptions.
@@ -149,16 +145,13 @@ pub(crate) fn tx_event(height: i64, index: usize, tx: &[u8], result: &ExecTxResu
 }
 
 pub(crate) fn tx_result(result: &ExecTxResult) -> Value {
-    json!({
-        "code": result.code,
-        "data": base64_or_null(&result.data),
-        "log": result.log,
-        "info": result.info,
-        "gas_wanted": result.gas_wanted.to_string(),
-        "gas_used": result.gas_used.to_string(),
-        "events": events(&result.events),
-        "codespace": result.codespace,
-    })
+    tree(&TxResult::of(result))
+}
+
+/// Returns what is written as a tree of values, whose members can be changed.
+fn tree(written: &impl Serialize) -> Value {
+    // Texts, numbers, lists and members with names can be represented.
+    serde_json::to_value(written).unwrap_or_default()
 }
 
 pub(crate) fn check_tx(response: &ResponseCheckTx) -> Value {

@@ -16,6 +16,7 @@ mod http;
 mod index;
 mod info;
 pub(crate) mod json;
+mod json_tx;
 mod limits;
 mod methods;
 mod outgoing;

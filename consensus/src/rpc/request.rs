@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::call::Answer;
+use super::call::{Answer, Rendered};
 use super::error::RpcError;
 use super::go_json::mismatch;
 
@@ -112,7 +112,23 @@ pub(crate) fn response(id: Option<&Value>, answer: Answer) -> Value {
     Value::Object(object)
 }
 
+/// Writes a response object.
+pub(crate) fn response_text(id: &Value, answer: Result<Rendered, RpcError>) -> String {
+    match answer {
+        Ok(Rendered::Text(result)) => {
+            format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}")
+        }
+        Ok(Rendered::Tree(result)) => response(Some(id), Ok(result)).to_string(),
+        Err(error) => response(Some(id), Err(error)).to_string(),
+    }
+}
+
+/// The id of a response to what has none of its own.
+pub(crate) fn no_id() -> Value {
+    json!(-1)
+}
+
 /// Makes the response to what has no id of its own: a URI, or a failure of the whole request.
 pub(crate) fn without_id(answer: Answer) -> Value {
-    response(Some(&json!(-1)), answer)
+    response(Some(&no_id()), answer)
 }

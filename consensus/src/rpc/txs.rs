@@ -7,28 +7,28 @@ use serde_json::{Value, json};
 use tendermint_proto::v0_38::abci::{ExecTxResult, ResponseCheckTx};
 use tendermint_proto::v0_38::types::Block;
 
-use super::call::Answer;
+use super::call::{Answer, Rendered};
 use super::context::RpcContext;
 use super::error::RpcError;
-use super::json;
 use super::params::Params;
+use super::{json, json_tx};
 use crate::chain::block_store::TxPosition;
 use crate::chain::execution::txs_of;
 use crate::chain::merkle::{self, sha256};
 
-pub(crate) fn broadcast_async(node: &RpcContext, params: &Params) -> Answer {
+pub(crate) fn broadcast_async(node: &RpcContext, params: &Params) -> Result<String, RpcError> {
     let tx = tx_argument(params);
     let hash = sha256(&tx);
     node.mempool.admits(&tx, &hash)?;
     node.submitter.submit(tx)?;
-    Ok(broadcast_answer(&ResponseCheckTx::default(), &hash))
+    Ok(json_tx::broadcast(&ResponseCheckTx::default(), &hash))
 }
 
-pub(crate) async fn broadcast_sync(node: &RpcContext, params: &Params) -> Answer {
+pub(crate) async fn broadcast_sync(node: &RpcContext, params: &Params) -> Result<String, RpcError> {
     let tx = tx_argument(params);
     let hash = sha256(&tx);
     let response = node.submitter.check(tx).await?;
-    Ok(broadcast_answer(&response, &hash))
+    Ok(json_tx::broadcast(&response, &hash))
 }
 
 pub(crate) async fn broadcast_commit(node: &Arc<RpcContext>, params: &Params) -> Answer {
@@ -95,29 +95,25 @@ pub(crate) fn num_unconfirmed(node: &RpcContext, _: &Params) -> Answer {
     )
 }
 
-pub(crate) fn tx(node: &RpcContext, params: &Params) -> Answer {
+pub(crate) fn tx(node: &RpcContext, params: &Params) -> Result<Rendered, RpcError> {
     let hash = params.bytes("hash");
     if hash.is_empty() {
         return Err(RpcError::internal("transaction hash cannot be empty"));
     }
     let head = node.feed.head().height;
     let position = node.store.tx_position(hash)?.filter(|(height, _)| *height <= head);
-    let position = position
+    let (height, index) = position
         .ok_or_else(|| RpcError::internal(format!("tx ({}) not found", json::hash(hash))))?;
-    tx_at(node, position, params.flag("prove"))
+    if params.flag("prove") {
+        return OpenBlock::read(node, height)?.tx(node, index, true).map(Rendered::Tree);
+    }
+    let (tx, result) = node.store.tx((height, index))?.ok_or_else(|| missing(height, index))?;
+    Ok(Rendered::Text(json_tx::found((height, index), hash, &tx, &result)))
 }
 
 /// The transaction. It may be empty, as in CometBFT: the application says what that is.
 fn tx_argument(params: &Params) -> Bytes {
     Bytes::copy_from_slice(params.bytes("tx"))
-}
-
-pub(crate) fn tx_at(node: &RpcContext, (height, index): TxPosition, prove: bool) -> Answer {
-    if prove {
-        return OpenBlock::read(node, height)?.tx(node, index, true);
-    }
-    let (tx, result) = node.store.tx((height, index))?.ok_or_else(|| missing(height, index))?;
-    Ok(rendered((height, index), &sha256(&tx), &tx, &result))
 }
 
 fn missing(height: i64, index: u32) -> RpcError {
@@ -190,16 +186,6 @@ async fn result_in_block(
         Ok(node.store.tx_result((height, index))?)
     });
     found.await.map_err(|_| RpcError::internal("the node is shutting down"))?
-}
-
-fn broadcast_answer(check: &ResponseCheckTx, hash: &[u8]) -> Value {
-    json!({
-        "code": check.code,
-        "data": json::hash(&check.data),
-        "log": check.log,
-        "codespace": check.codespace,
-        "hash": json::hash(hash),
-    })
 }
 
 fn commit_answer(

@@ -26,13 +26,31 @@ const SENDS: usize = 2_500;
 /// Transactions in a block that is made here.
 const BLOCK_TXS: usize = 500;
 
-pub(crate) fn run(as_json: bool) -> Result<()> {
-    let mut rows = vec![empty("wasm vats", &raw_genesis(|_| {}), &Options::raw())];
-    rows.push(empty("JavaScript vats", &genesis(|_| {}), &Options::usual()));
-    rows.extend(straight()?);
-    rows.push(over_rpc("MsgSend to a wasm vat, over the JSON-RPC of a solo node", send_each)?);
-    let name = "MsgSend to a wasm vat, over the JSON-RPC of a solo node, ten calls a request";
-    rows.push(over_rpc(name, send_all)?);
+/// A part of the benchmark.
+type Part = (&'static str, fn() -> Result<Vec<Value>>);
+
+const PARTS: [Part; 4] = [
+    ("empty", || {
+        let wasm = empty("wasm vats", &raw_genesis(|_| {}), &Options::raw());
+        Ok(vec![wasm, empty("JavaScript vats", &genesis(|_| {}), &Options::usual())])
+    }),
+    ("straight", straight),
+    ("rpc", || over_rpc("MsgSend to a wasm vat, over the JSON-RPC of a solo node", send_each)),
+    ("batches", || {
+        let name = "MsgSend to a wasm vat, over the JSON-RPC of a solo node, ten calls a request";
+        over_rpc(name, send_all)
+    }),
+];
+
+/// Measures all parts, or the one of this name.
+pub(crate) fn run(as_json: bool, only: Option<&str>) -> Result<()> {
+    let mut rows = Vec::new();
+    for (name, part) in PARTS {
+        if only.is_none_or(|only| only == name) {
+            rows.extend(part()?);
+        }
+    }
+    ensure!(!rows.is_empty(), "the parts are {}", PARTS.map(|(name, _)| name).join(", "));
     if as_json {
         println!("{}", Value::Array(rows));
         return Ok(());
@@ -151,7 +169,7 @@ fn settled(app: &BareApp, tx: &SignedTx, mut height: i64) -> Result<i64> {
 }
 
 /// The same over the JSON-RPC of a solo node, from several clients at once, to the last queried result.
-fn over_rpc(name: &str, send: fn(&Client, &[SignedTx]) -> Result<()>) -> Result<Value> {
+fn over_rpc(name: &str, send: fn(&Client, &[SignedTx]) -> Result<()>) -> Result<Vec<Value>> {
     let home = tempfile::tempdir()?;
     let app = Options::raw().app_at(&home.path().join("state"));
     let genesis = solo::GenesisDoc::from_json(sends_genesis().to_json()?.as_bytes())?;
@@ -166,12 +184,16 @@ fn over_rpc(name: &str, send: fn(&Client, &[SignedTx]) -> Result<()>) -> Result<
     })?;
     let clock = Clock::start();
     let finished = thread::scope(|scope| {
-        let threads: Vec<_> =
-            batches.iter().map(|batch| scope.spawn(|| send(&client, batch))).collect();
+        let client = &client;
+        let start = |batch| {
+            let sender = thread::Builder::new().name("sender".to_owned());
+            sender.spawn_scoped(scope, move || send(client, batch))
+        };
+        let threads: std::io::Result<Vec<_>> = batches.iter().map(|batch| start(batch)).collect();
         let ended = |thread: thread::ScopedJoinHandle<'_, Result<()>>| {
             thread.join().map_err(|_| anyhow!("a sender panicked"))?
         };
-        threads.into_iter().try_for_each(ended)
+        threads?.into_iter().try_for_each(ended)
     });
     finished?;
     let (cpu, wall) = clock.read();
@@ -190,7 +212,7 @@ fn over_rpc(name: &str, send: fn(&Client, &[SignedTx]) -> Result<()>) -> Result<
         "commit_us_each": sum("capstan_commit_seconds_sum") * 1e6 / count,
     });
     solo.shutdown()?;
-    Ok(row)
+    Ok(vec![row])
 }
 
 /// Sends one transaction in each request, and asks for every result in one.

@@ -13,7 +13,7 @@ mod verdict;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use capstan_store::{Counts, Store};
 use serde_json::{Value, json};
 
@@ -96,7 +96,9 @@ impl<'a> Arguments<'a> {
                 "--svg" => parsed.svg = Some(value()?),
                 "--only" => parsed.only = Some(axis(value()?)?.0),
                 other => {
-                    let (_, at) = axis(other.trim_start_matches("--"))?;
+                    let name = other.strip_prefix("--").unwrap_or_default();
+                    let (_, at) =
+                        axis(name).map_err(|_| anyhow!("unknown argument {other}: {USAGE}"))?;
                     let number = value()?;
                     parsed.largest[at] = number
                         .parse()

@@ -17,6 +17,7 @@ mod sync;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -50,7 +51,7 @@ Usage: capstan-bench [cost | blocks | fleet | growth | parallel | smallcaps | st
 (none)   all games: ping-pong of JavaScript and of wasm vats, a durable map, vats created from one bundle, a loop
 game     one of them, as a line of JSON
 cost     what a computron of ordinary and hostile work takes, and of the dearest attacks that are known [--only PART]
-blocks   empty blocks, messages to a vat with and without JSON-RPC
+blocks   empty blocks, messages to a vat with and without JSON-RPC [--only empty | straight | rpc | batches]
 fleet    a thousand vats: memory, restart, first deliveries [--vats N] [--deliveries N]
 growth   how costs grow with objects, vats, keys and blocks [--only AXIS] [--objects N] [--vats N] [--keys N] [--blocks N]
          [--full] [--svg FILE]
@@ -90,9 +91,20 @@ fn play(game: Game) -> Result<Value> {
     game(&mut Bench::start()?)
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     // As `capstan` does.
     capstan_vat_host::disable_huge_pages();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without the places in this program, which say nothing about a wrong argument.
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let as_json = match arguments[..] {
@@ -101,8 +113,10 @@ fn main() -> Result<()> {
         ["cost"] => return cost::run(false, None),
         ["cost", "--json"] => return cost::run(true, None),
         ["cost", "--only", part] => return cost::run(false, Some(part)),
-        ["blocks"] => return blocks::run(false),
-        ["blocks", "--json"] => return blocks::run(true),
+        ["blocks"] => return blocks::run(false, None),
+        ["blocks", "--json"] => return blocks::run(true, None),
+        ["blocks", "--only", part] => return blocks::run(false, Some(part)),
+        ["blocks", "--only", part, "--json"] => return blocks::run(true, Some(part)),
         ["fleet", ..] => return fleet::run(&arguments[1..]),
         ["growth", ..] => return growth::run(&arguments[1..]),
         ["parallel"] => return parallel::run(false),
