@@ -40,7 +40,7 @@
 //!                                           │  proven  the IAVL tree of proven records, the app hash
 //!   view      reading a committed state: checkpoint and later changes  StateView
 //!   disk      the two database files: journal, checkpoint, meta
-//!   ────────  error, options, changes, threads: known to all
+//!   ────────  error, options, changes, counts, threads: known to all
 //! ```
 //!
 //! # Files
@@ -50,7 +50,7 @@
 //!
 //! ```text
 //! commit ──► journal.log    changes of commits 41 42 43 44     durable when `commit` returns
-//!        └─► memory         the same, and the tree's nodes     seen by all later readers
+//!        └─► memory         the same, and the new tree         seen by all later readers
 //!                 │ every 64 MiB, in a thread of its own, in one transaction
 //!                 ▼
 //!            state.redb      everything as of commit 40
@@ -69,10 +69,10 @@
 //! ```text
 //! table  key             value
 //! flat   key             value, of every entry, node-local ones included
-//! tree   tree key        node
+//! tree   tree key        record of this node and others below it
 //! blob   SHA-256 (32)    content with this hash
 //! meta   "magic"         "capstan state"
-//!        "format"        5, the FORMAT (4)
+//!        "format"        6, the FORMAT (4)
 //!        "height"        block height (8)
 //!        "serial"        number of commits so far (8)
 //!        "root"          root hash (32), zeros if the tree is empty
@@ -99,6 +99,11 @@
 //!
 //! tree key  key, if it has up to 254 bytes; else its first 223 bytes and its SHA-256 (32)
 //!
+//! record    a node as in a record
+//! in it     links (1): left + 3 * right; 0: no child, 1: the child follows, 2: the child has a record of its own
+//!           SHA-256 of the value in `flat` (32), left child?, right child?
+//! child     key length (1), tree key, node hash (32), heights of its two children (1, 1), and a node as in a record if it follows
+//!
 //! node      link to the left child, link to the right child
 //!           feature (1), always 0
 //!           kv hash (32)      BLAKE3(varint(key length), key, value hash)
@@ -110,7 +115,7 @@
 //!
 //! export    records; each: kind (1), key length (4), value length (4), key, value
 //!           kind 1 header  "capstan state"   format (4), height (8), root (32), proven root (32), root's tree key
-//!                2 node    tree key          node, as above, in key order
+//!                2 node    tree key          node, in key order
 //!                3 entry   key               value, in key order
 //!                4 blob    SHA-256 (32)      content, in key order
 //!                5 end                       number of the records before it but the header (8)
@@ -120,7 +125,7 @@
 //!
 //! For each key that does not begin with `local.` the tree has one node, at the key's *tree key*. (Keys of 255 bytes
 //! are hashed too, although the tree would accept them: one could be made to equal the tree key of a longer key.) It
-//! is the AVL tree of `grovedb-merk`, with a BLAKE3 hash in every node. Its shape depends on the order of the blocks,
+//! is an AVL tree with the hashes of `grovedb-merk`, BLAKE3, in every node. Its shape depends on the order of the blocks,
 //! but not on the order of the writes within one. Only a block's *net* writes reach it. A key that is written and
 //! removed again, or set to the value that it had, does not.
 //!
@@ -129,8 +134,11 @@
 //! deeper than that, and the number of keys in a block takes no stack. An unbalanced node is damage, wherever it is
 //! read or imported.
 //!
-//! Part of the nodes stays decoded in memory ([`Options::tree_nodes`]), and two threads find, apply and hash the two
-//! halves of a block's changes. Neither influences the root.
+//! Part of the nodes stays decoded in memory ([`Options::tree_nodes`]), shared by all states that have them. Two threads find,
+//! apply and hash the two halves of a block's changes. Neither influences the root.
+//!
+//! A record has a node and those below it of the same four heights, as far as they were changed together. So a way through a
+//! tree of a million keys is five or six records.
 //!
 //! # The proven tree
 //!

@@ -118,3 +118,41 @@ fn count(node: &TreeNode) -> usize {
     let below = |side: &Subtree| side.as_ref().and_then(Link::node).map_or(0, |node| count(node));
     1 + below(&node.left) + below(&node.right)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use capstan_kernel_ports::store::Overlay;
+
+    use super::*;
+    use crate::{Options, Store};
+
+    #[test]
+    fn nodes_in_memory_stay_near_the_limit_and_all_are_found_again() {
+        let keep = 2_000;
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options {
+            tree_nodes: keep,
+            journal_bytes: 300_000,
+            retain_heights: 0,
+            background: false,
+            ..Options::default()
+        };
+        let store = Store::open(dir.path(), options).unwrap();
+        let mut most = 0;
+        for height in 1..=300_u64 {
+            let mut block = store.begin_block();
+            for i in 0..100 {
+                block.set(&(height * 7_919 + i * 104_729).to_le_bytes(), vec![height as u8]);
+            }
+            store.commit(store.prepare(block).unwrap(), height).unwrap();
+            let state = store.reader();
+            let tree = state.tree().unwrap();
+            most = most.max(tree.as_ref().and_then(Link::node).map_or(0, |root| count(root)));
+        }
+        // Between two checkpoints some 270 keys change, with up to 16 nodes each and their records.
+        assert!(most < keep + 8_000, "{most} nodes in memory");
+        let report = store.reader().check_integrity().unwrap();
+        assert!(report.keys > 20_000, "{report:?}");
+    }
+}

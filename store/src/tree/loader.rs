@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     Error,
+    changes::Shared,
     disk::checkpoint::Checkpoint,
     tree::{
         link::{Link, Place, TreeNode},
@@ -79,7 +80,7 @@ fn read(checkpoint: &Checkpoint, link: &Link) -> Result<(Arc<TreeNode>, usize), 
     }
 }
 
-/// Reads the record of the tree's root. `hash` is the root hash.
+/// Reads the record of the root of a checkpoint's tree.
 pub(crate) fn read_root(checkpoint: &Checkpoint) -> Result<Option<Link>, Error> {
     let Some(key) = &checkpoint.meta.root_key else { return Ok(None) };
     let (node, _) = read_record(checkpoint, &key.as_slice().into())?;
@@ -92,10 +93,7 @@ pub(crate) fn read_root(checkpoint: &Checkpoint) -> Result<Option<Link>, Error> 
     }))
 }
 
-fn read_record(
-    checkpoint: &Checkpoint,
-    key: &crate::changes::Shared,
-) -> Result<(TreeNode, usize), Error> {
+fn read_record(checkpoint: &Checkpoint, key: &Shared) -> Result<(TreeNode, usize), Error> {
     let bytes = checkpoint.tree.get(&**key)?.ok_or_else(|| damaged(key, "missing"))?;
     record::decode(key, bytes.value()).map_err(|problem| problem.at(key))
 }

@@ -163,3 +163,58 @@ impl Reader<'_> {
         Ok(taken)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use capstan_kernel_ports::store::Overlay;
+
+    use super::*;
+    use crate::{Store, tree::walk::each_changed};
+
+    /// Returns the records of a tree of 300 keys of different lengths.
+    fn records() -> Vec<(Shared, Vec<u8>)> {
+        let store = Store::in_memory().unwrap();
+        let mut block = store.begin_block();
+        (0..300_usize).for_each(|i| {
+            block.set(&[i.to_be_bytes().to_vec(), vec![7; i % 60]].concat(), vec![1])
+        });
+        store.commit(store.prepare(block).unwrap(), 1).unwrap();
+        let mut records = Vec::new();
+        let mut add = |key: &Shared, bytes| {
+            records.push((key.clone(), bytes));
+            Ok(())
+        };
+        each_changed(store.reader().tree().unwrap(), 0, &mut add).unwrap();
+        records
+    }
+
+    #[test]
+    fn records_hold_all_nodes_and_come_back_the_same() {
+        let mut nodes = 0;
+        for (key, bytes) in records() {
+            let (node, count) = decode(&key, &bytes).unwrap();
+            assert!((1..=15).contains(&count), "{count}");
+            assert_eq!(encode(&node), bytes);
+            assert_eq!(first_value(&bytes).unwrap(), node.value);
+            nodes += count;
+        }
+        assert_eq!(nodes, 300);
+    }
+
+    #[test]
+    fn no_part_of_a_record_is_one_and_no_flipped_bit_makes_it_panic() {
+        for (key, bytes) in records().into_iter().step_by(5) {
+            for end in 0..bytes.len() {
+                assert!(decode(&key, &bytes[..end]).is_err(), "{end} of {} bytes", bytes.len());
+            }
+            for bit in 0..bytes.len() * 8 {
+                let mut flipped = bytes.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                if let Ok((node, _)) = decode(&key, &flipped) {
+                    assert_eq!(encode(&node), flipped, "bit {bit}");
+                }
+            }
+        }
+    }
+}

@@ -1,8 +1,9 @@
 //! `capstan-bench growth`: how costs grow with what a chain has: objects, vats, keys and blocks.
 //!
 //! Each axis has one state that grows, and is measured at each power of ten. A cost is CPU time of the process, all threads, and the median
-//! of several. `--full` measures up to sizes that take an hour or so in
-//! all. The largest size of an axis is also set by an option of its own.
+//! of several, and counts of the store's work stand beside them. `--full` measures up to sizes that take an hour or so in
+//! all. The largest size of an axis is also set by an option of its own. `--only` measures one axis, and `--from` puts such runs
+//! together: it reads what they printed with `--json`, and measures nothing.
 
 mod blocks;
 mod keys;
@@ -20,9 +21,11 @@ use serde_json::{Value, json};
 use crate::cpu_time;
 
 const USAGE: &str = "\
-capstan-bench growth [--only objects|vats|keys|blocks] [--full] [--objects N] [--vats N] [--keys N] [--blocks N] [--json] [--svg FILE]";
+capstan-bench growth [--only objects|vats|keys|blocks] [--full] [--objects N] [--vats N] [--keys N] [--blocks N] [--json] [--svg FILE]
+capstan-bench growth --from FILE [--from FILE]... [--json] [--svg FILE]";
 
 /// Costs that an axis has at one size.
+#[derive(Clone)]
 pub(crate) struct Point {
     size: u64,
     /// Names of costs, with microseconds.
@@ -32,6 +35,7 @@ pub(crate) struct Point {
 }
 
 /// Costs along one axis.
+#[derive(Clone)]
 pub(crate) struct Axis {
     name: &'static str,
     points: Vec<Point>,
@@ -51,18 +55,11 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     if let [keys::CRASH, rest @ ..] = arguments {
         return keys::crash(rest);
     }
-    let Arguments { only, largest, as_json, svg } = Arguments::parse(arguments)?;
-    let mut axes = Vec::new();
-    for ((name, smallest, _, _, measure), largest) in AXES.into_iter().zip(largest) {
-        if only.is_some_and(|only| only != name) {
-            continue;
-        }
-        ensure!(largest >= smallest, "--{name} {largest}: must be at least {smallest}");
-        let sizes: Vec<u64> = std::iter::successors(Some(smallest), |size| size.checked_mul(10))
-            .take_while(|size| *size <= largest)
-            .collect();
-        axes.push(Axis { name, points: measure(&sizes)? });
-    }
+    let Arguments { only, largest, as_json, svg, from } = Arguments::parse(arguments)?;
+    let axes = match from.is_empty() {
+        true => measured(only, largest)?,
+        false => from.into_iter().map(read).collect::<Result<Vec<_>>>()?.concat(),
+    };
     if let Some(path) = svg {
         std::fs::write(path, picture::draw(&axes))
             .with_context(|| format!("cannot write {path}"))?;
@@ -74,17 +71,43 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Measures the axes, or one of them, each up to its largest size.
+fn measured(only: Option<&str>, largest: [u64; AXES.len()]) -> Result<Vec<Axis>> {
+    let mut axes = Vec::new();
+    for ((name, smallest, _, _, measure), largest) in AXES.into_iter().zip(largest) {
+        if only.is_some_and(|only| only != name) {
+            continue;
+        }
+        ensure!(largest >= smallest, "--{name} {largest}: must be at least {smallest}");
+        let sizes: Vec<u64> = std::iter::successors(Some(smallest), |size| size.checked_mul(10))
+            .take_while(|size| *size <= largest)
+            .collect();
+        axes.push(Axis { name, points: measure(&sizes)? });
+    }
+    Ok(axes)
+}
+
+/// Reads the axes that an earlier run printed with `--json`.
+fn read(path: &str) -> Result<Vec<Axis>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let wrong = || format!("{path} is not what `growth --json` prints");
+    let read: Value = serde_json::from_str(&text).with_context(wrong)?;
+    let axes = read.as_array().with_context(wrong)?.iter().map(Axis::from_json);
+    axes.collect::<Option<_>>().with_context(wrong)
+}
+
 struct Arguments<'a> {
     only: Option<&'a str>,
     largest: [u64; AXES.len()],
     as_json: bool,
     svg: Option<&'a str>,
+    from: Vec<&'a str>,
 }
 
 impl<'a> Arguments<'a> {
     fn parse(arguments: &[&'a str]) -> Result<Self> {
         let largest = AXES.map(|(_, _, largest, ..)| largest);
-        let mut parsed = Self { only: None, largest, as_json: false, svg: None };
+        let mut parsed = Self { only: None, largest, as_json: false, svg: None, from: Vec::new() };
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             let mut value = || {
@@ -94,6 +117,7 @@ impl<'a> Arguments<'a> {
                 "--json" => parsed.as_json = true,
                 "--full" => parsed.largest = AXES.map(|(_, _, _, largest, _)| largest),
                 "--svg" => parsed.svg = Some(value()?),
+                "--from" => parsed.from.push(value()?),
                 "--only" => parsed.only = Some(axis(value()?)?.0),
                 other => {
                     let name = other.strip_prefix("--").unwrap_or_default();
@@ -159,6 +183,23 @@ impl Axis {
     fn counts_exceed(&self, count: usize) -> bool {
         let counts: Vec<_> = self.points.iter().map(|point| point.counts[count].1).collect();
         verdict::count_exceeds(&counts)
+    }
+
+    fn from_json(json: &Value) -> Option<Self> {
+        // Names live as long as the program, which reads them once.
+        let named = |json: &Value| -> Option<Vec<(&'static str, f64)>> {
+            let named = json.as_object()?.iter();
+            named.map(|(name, of)| Some((&*name.clone().leak(), of.as_f64()?))).collect()
+        };
+        let point = |json: &Value| {
+            let counts = json.get("counts").map_or(Some(Vec::new()), named)?;
+            Some(Point { size: json["size"].as_u64()?, costs: named(&json["cpu_us"])?, counts })
+        };
+        let (name, _) = axis(json["axis"].as_str()?).ok()?;
+        Some(Self {
+            name,
+            points: json["points"].as_array()?.iter().map(point).collect::<Option<_>>()?,
+        })
     }
 
     fn to_json(&self) -> Value {

@@ -173,8 +173,7 @@ fn one_file_knows_the_prefixes_of_bundle_ids() {
 #[test]
 fn what_touches_consensus_is_pinned() {
     let manifest = fs::read_to_string(source::root().join("Cargo.toml")).unwrap();
-    let names =
-        ["wasmer", "wasm-encoder", "grovedb-merk", "grovedb-version", "borsh", "redb", "secp256k1"];
+    let names = ["wasmer", "wasm-encoder", "grovedb-merk", "borsh", "redb", "secp256k1"];
     for name in names {
         let line = manifest.lines().find(|line| line.starts_with(&format!("{name} =")));
         let line = line.unwrap_or_else(|| panic!("{name} is not in the workspace's dependencies"));

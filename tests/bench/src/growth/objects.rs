@@ -32,7 +32,7 @@ pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
         }
         let before = bench.store.counts();
         let (crank, snapshot) = deliveries(&mut bench, made)?;
-        let counts = store_work(&bench.store, before, messages());
+        let counts = store_work(&bench.store, before, measured());
         let commit = commit(&mut bench, made)?;
         let query = query(&bench)?;
         let (opened, opening) = open(bench, &workshop)?;
@@ -65,7 +65,7 @@ pub(super) fn measure(sizes: &[u64]) -> Result<Vec<Point>> {
 /// Measures messages to objects all over the map. Returns the median of a crank, and the dearest message, in whose course a snapshot was taken.
 fn deliveries(bench: &mut Bench, made: u64) -> Result<(f64, f64)> {
     let (mut cranks, mut messages) = (Vec::new(), Vec::new());
-    for round in 0..messages() {
+    for round in 0..measured() {
         let number = round.wrapping_mul(7_919) % made;
         let (us, count) = cpu_us(|| bench.call("touch", &json!([number])))?;
         cranks.push(us / count.max(1) as f64);
@@ -77,7 +77,7 @@ fn deliveries(bench: &mut Bench, made: u64) -> Result<(f64, f64)> {
 }
 
 /// Returns the number of measured messages, more than the interval of snapshots.
-fn messages() -> u64 {
+fn measured() -> u64 {
     options().snapshot_interval + 10
 }
 
