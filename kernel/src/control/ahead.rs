@@ -233,7 +233,8 @@ impl<H: VatHost> Look<'_, H> {
 
     /// Has vats come back into memory that sleep. Returns whether any does. A fault of the store is left to the vat's turn.
     fn wake(&mut self, over: &mut dyn Overlay, outlook: &mut Outlook) -> bool {
-        // The next event comes at once.
+        // The next event comes at once, and brings its vat into memory for later ones.
+        let next = outlook.events.front().and_then(|event| event.vat);
         for number in 1..outlook.events.len() {
             let Upcoming { position, vat: Some(vat), may_wake: true, .. } = outlook.events[number]
             else {
@@ -242,7 +243,9 @@ impl<H: VatHost> Look<'_, H> {
             if self.online.preparations.size().0 >= self.plan.capacity {
                 break;
             }
-            let is_here = self.host.is_running(vat) || self.online.preparations.contains(vat);
+            let is_here = Some(vat) == next
+                || self.host.is_running(vat)
+                || self.online.preparations.contains(vat);
             let may_wake = !is_here && !self.online.is_aside(vat);
             if may_wake && !self.may_prepare(vat) {
                 continue;

@@ -137,7 +137,8 @@ fn a_vat_that_is_not_needed_comes_back_no_more() {
     let begun = stage.kernel.host().usage().prepared_begun();
     for _ in 0..12 {
         // Nobody but the vat whose message is skipped is asleep behind the first event.
-        let story = [Evict, long("a"), long("a"), remember("b"), Skip, Finish, long("a"), Finish];
+        // Three cranks bring the messages to the run queue.
+        let story = [Evict, long("a"), long("a"), remember("b"), Run(3), Skip, Finish];
         story.iter().for_each(|act| stage.act(act));
     }
     assert_eq!(stage.kernel.host().usage().prepared_begun() - begun, 1);

@@ -77,12 +77,12 @@ impl Task {
     }
 }
 
-/// What became of a worker that was to be brought into memory.
-pub(crate) enum Brought {
-    /// Nothing was begun, or no thread had begun with it.
-    Nothing,
-    /// The worker is there. The kernel's thread had to wait for it if `waited` is set.
-    Back { back: Option<Back>, waited: bool },
+/// What became of a worker that a thread was to bring into memory.
+pub(crate) struct Brought {
+    /// The worker, if it could be brought.
+    pub(crate) back: Option<Back>,
+    /// The kernel's thread had to wait for it.
+    pub(crate) waited: bool,
 }
 
 /// The tasks of a host.
@@ -109,14 +109,14 @@ impl Tasks {
         fits
     }
 
-    /// Takes the worker of a vat.
-    pub(crate) fn take(&mut self, vat: VatId) -> Brought {
-        let Some(task) = self.workers.remove(&vat) else { return Brought::Nothing };
+    /// Takes the worker of a vat. Returns `None` if there is no task for it, or no thread had begun with it.
+    pub(crate) fn take(&mut self, vat: VatId) -> Option<Brought> {
+        let task = self.workers.remove(&vat)?;
         if task.take_work().is_some() {
-            return Brought::Nothing;
+            return None;
         }
         let waited = !task.is_over();
-        Brought::Back { back: task.wait(), waited }
+        Some(Brought { back: task.wait(), waited })
     }
 
     /// Gives the worker of a vat up. Returns whether there was one.

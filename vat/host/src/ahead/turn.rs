@@ -170,7 +170,7 @@ impl Runs {
         if self.chaos.as_mut().is_some_and(|chaos| chaos.once_in(6)) {
             self.drop_prepared(vat);
         }
-        let Brought::Back { back, waited } = self.tasks.take(vat) else { return None };
+        let Brought { back, waited } = self.tasks.take(vat)?;
         self.usage.prepared_awaited.fetch_add(u64::from(waited), Ordering::Relaxed);
         self.usage.prepared_counted.fetch_add(u64::from(back.is_some()), Ordering::Relaxed);
         back

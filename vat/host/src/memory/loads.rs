@@ -24,8 +24,7 @@ impl Loads {
     /// Returns the result of a load. Returns `None` if it was not tried.
     pub(crate) fn get(&self, key: &LoadKey) -> Option<Load> {
         let slot = lock(&self.0).iter().find(|(known, _)| known == key)?.1.clone();
-        let load = lock(&slot).clone();
-        load
+        lock(&slot).clone()
     }
 
     /// Returns the result of a load, which `load` makes if there is none.
