@@ -152,7 +152,12 @@ pub(crate) async fn call(
         "net_info" => info::net_info,
         "num_unconfirmed_txs" => txs::num_unconfirmed,
         "status" => info::status,
-        "tx" => return blocking(node, None, params, txs::tx).await,
+        "tx" => {
+            return match txs::recent(node, &params) {
+                Some(text) => Ok(Rendered::Text(text)),
+                None => blocking(node, None, params, txs::tx).await,
+            };
+        }
         "tx_search" => search::txs,
         "unconfirmed_txs" => txs::unconfirmed,
         "validators" => blocks::validators,

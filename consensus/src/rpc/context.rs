@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::RpcLimits;
 use super::events::{self, BusEvent};
+use super::recent::Recent;
 use super::usage::Usage;
 use crate::chain::GenesisDoc;
 use crate::chain::abci::Abci;
@@ -56,6 +57,7 @@ pub(crate) struct RpcContext {
 pub(crate) struct Feed {
     head: watch::Sender<Head>,
     blocks: broadcast::Sender<Arc<Committed>>,
+    recent: Recent,
     author: Arc<Author>,
 }
 
@@ -89,7 +91,7 @@ impl Feed {
     /// Makes the feed of a chain that ends at `head`.
     pub(crate) fn new(head: Head, author: Author) -> Self {
         let (head, blocks) = (watch::Sender::new(head), broadcast::Sender::new(BUS_BLOCKS));
-        Self { head, blocks, author: Arc::new(author) }
+        Self { head, blocks, recent: Recent::default(), author: Arc::new(author) }
     }
 
     /// Publishes a committed block with its results and the vote for it.
@@ -103,15 +105,21 @@ impl Feed {
         let height = block.header.as_ref().map_or(0, |header| header.height);
         let head = Head { height, app_hash: results.app_hash.to_vec() };
         let (author, events) = (Arc::clone(&self.author), OnceLock::new());
-        let committed = Committed { block, block_id, results, seen, author, events };
+        let committed = Arc::new(Committed { block, block_id, results, seen, author, events });
         // An error only says that nobody listens.
-        let _ = self.blocks.send(Arc::new(committed));
+        let _ = self.blocks.send(Arc::clone(&committed));
         self.head.send_replace(head);
+        self.recent.add(&committed);
     }
 
     /// Returns the last committed block.
     pub(crate) fn head(&self) -> Head {
         self.head.borrow().clone()
+    }
+
+    /// Returns the transactions of the last blocks.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
     }
 
     /// Returns a receiver that is woken by every new head.

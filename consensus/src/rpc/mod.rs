@@ -21,6 +21,7 @@ mod limits;
 mod methods;
 mod outgoing;
 mod params;
+mod recent;
 mod request;
 mod rounds;
 mod search;

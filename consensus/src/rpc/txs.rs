@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prost::Message as _;
 use prost::bytes::Bytes;
 use serde_json::{Value, json};
 use tendermint_proto::v0_38::abci::{ExecTxResult, ResponseCheckTx};
@@ -15,6 +16,9 @@ use super::{json, json_tx};
 use crate::chain::block_store::TxPosition;
 use crate::chain::execution::txs_of;
 use crate::chain::merkle::{self, sha256};
+
+/// Maximum size of a transaction with its result, encoded, that an asynchronous thread writes as JSON.
+const MAX_RECENT_BYTES: usize = 16 << 10;
 
 pub(crate) fn broadcast_async(node: &RpcContext, params: &Params) -> Result<String, RpcError> {
     let tx = tx_argument(params);
@@ -93,6 +97,19 @@ pub(crate) fn num_unconfirmed(node: &RpcContext, _: &Params) -> Answer {
     Ok(
         json!({"n_txs": total.to_string(), "total": total.to_string(), "total_bytes": bytes.to_string(), "txs": null}),
     )
+}
+
+/// Answers `tx` from memory, if it is a small transaction of the last blocks and no proof is asked for. This never waits.
+pub(crate) fn recent(node: &RpcContext, params: &Params) -> Option<String> {
+    if params.flag("prove") {
+        return None;
+    }
+    let hash = params.bytes("hash");
+    let written = node.feed.recent().see(hash, |height, index, tx, result| {
+        let is_small = tx.len() + result.encoded_len() <= MAX_RECENT_BYTES;
+        is_small.then(|| json_tx::found((height, index), hash, tx, result))
+    });
+    written.flatten()
 }
 
 pub(crate) fn tx(node: &RpcContext, params: &Params) -> Result<Rendered, RpcError> {
