@@ -8,7 +8,7 @@
 //! `Storage` trait, its batches and the RocksDB implementation are left out, because neither crate needs them outside of
 //! tests.
 //!
-//! Capstan implements none of these traits: it uses only `grovedb-merk`'s nodes, links and hashes. The only item of this
+//! Capstan implements none of these traits: it uses only `grovedb-merk`'s hashes. The only item of this
 //! crate that exists at run time is [`Error`].
 //!
 //! # Example

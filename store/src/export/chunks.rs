@@ -118,7 +118,7 @@ impl std::fmt::Debug for Export {
 enum Stage {
     Header,
     Nodes(InOrder),
-    Entries(Entries),
+    Entries(Box<Entries>),
     Blobs(Box<dyn Iterator<Item = Result<(Hash, Bytes), Error>> + Send + Sync>),
     End,
     Done,
@@ -141,7 +141,7 @@ impl Export {
                 }
                 None => {
                     self.proven = Some(LastVersion::of(&self.state)?);
-                    Stage::Entries(self.state.range(std::ops::Bound::Unbounded)?)
+                    Stage::Entries(Box::new(self.state.range(std::ops::Bound::Unbounded)?))
                 }
             },
             Stage::Entries(entries) => match entries.next().transpose()? {

@@ -97,7 +97,7 @@ impl<'a> Work<'a> {
             }
         }
         let operation = place.ok().map(|at| batch[at].1.as_ref());
-        self.close(tree, open, operation)
+        self.close(tree, *open, operation)
     }
 
     /// Builds a tree of the keys that `batch` sets.
@@ -112,7 +112,7 @@ impl<'a> Work<'a> {
         let mut open = self.open_new(key, value);
         self.build(&mut open.left, left)?;
         self.build(&mut open.right, right)?;
-        self.close(tree, open, None)
+        self.close(tree, *open, None)
     }
 
     /// Builds a tree of the keys set on both sides of a key that is removed, though it did not exist.
@@ -154,10 +154,10 @@ impl<'a> Work<'a> {
     fn close(
         &mut self,
         tree: &mut Subtree,
-        open: Box<Open>,
+        open: Open,
         operation: Option<Option<&ValueHash>>,
     ) -> Result<(), Error> {
-        let Open { mut node, left, right } = *open;
+        let Open { mut node, left, right } = open;
         match operation {
             None => {}
             Some(Some(value)) => Arc::make_mut(&mut node).set_value(*value),

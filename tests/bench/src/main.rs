@@ -54,7 +54,7 @@ cost     what a computron of ordinary and hostile work takes, and of the dearest
 blocks   empty blocks, messages to a vat with and without JSON-RPC [--only empty | straight | rpc | batches]
 fleet    a thousand vats: memory, restart, first deliveries [--vats N] [--deliveries N]
 growth   how costs grow with objects, vats, keys and blocks [--only AXIS] [--objects N] [--vats N] [--keys N] [--blocks N]
-         [--full] [--svg FILE]
+         [--full] [--svg FILE] [--from FILE]
 parallel vats on one thread and on two, two kernels at once, and a model for more cores
 smallcaps
          checking and reading a body of smallcaps, over parsing its JSON

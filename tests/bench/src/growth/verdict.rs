@@ -14,9 +14,10 @@ const DECADE_NODES: f64 = 4.8;
 /// Returns whether a time grows faster. The times are those of sizes that are each ten times the one before.
 pub(super) fn time_exceeds(times: &[f64]) -> bool {
     match times {
-        [before @ .., last_but_one, last] if !before.is_empty() => {
-            let largest = largest_increment(&times[..times.len() - 1]);
-            last - last_but_one > SCATTER * largest && *last > STEP * last_but_one
+        [before @ .., last] if before.len() > 1 => {
+            // Not the last but one: that may have been measured in a quiet moment.
+            let most = before.iter().copied().fold(0.0, f64::max);
+            last - most > SCATTER * largest_increment(before) && *last > STEP * most
         }
         _ => false,
     }
