@@ -243,16 +243,17 @@ impl<H: VatHost> Look<'_, H> {
             if self.online.preparations.size().0 >= self.plan.capacity {
                 break;
             }
+            // One that is here may have left before its event.
             let is_here = Some(vat) == next
                 || self.host.is_running(vat)
+                || self.online.is_aside(vat)
                 || self.online.preparations.contains(vat);
-            let may_wake = !is_here && !self.online.is_aside(vat);
-            if may_wake && !self.may_prepare(vat) {
+            if is_here || !self.may_prepare(vat) {
                 continue;
             }
             // Without room it is tried again.
             outlook.events[number].may_wake =
-                may_wake && self.prepare(over, outlook, vat, position) == Ok(false);
+                self.prepare(over, outlook, vat, position) == Ok(false);
         }
         self.online.preparations.size().0 > 0
     }
