@@ -302,8 +302,8 @@ impl Mempool {
 impl Submitter {
     /// Submits a transaction and waits for the response of `CheckTx`.
     ///
-    /// A small one is checked at once if no submission waits: to hand it to another thread and back takes half as long as the
-    /// check. What a client has submitted before stays before it.
+    /// A small one is checked at once if no submission waits, so that it is not handed to another thread and back. What a client
+    /// has submitted before stays before it.
     pub(crate) async fn check(&self, tx: Bytes) -> Result<ResponseCheckTx, MempoolError> {
         if tx.len() <= BYTES_AT_ONCE
             && self.waiting.load(Ordering::Acquire) == 0

@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(found(&feed, b"a"), Some((1, 0)));
         assert_eq!(found(&feed, b"b"), None);
         assert_eq!(found(&feed, b"c"), Some((2, 1)));
-        assert_eq!(feed.recent().see(b"short", |height, ..| height), None);
+        assert_eq!(feed.recent().see(b"short", |height, _, _, _| height), None);
     }
 
     #[test]
