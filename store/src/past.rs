@@ -17,6 +17,9 @@ use crate::StateView;
 #[derive(Clone, Debug, Default)]
 pub struct Past(Arc<RwLock<States>>);
 
+/// Weight of the changes from which the state before them is dropped in a thread.
+const LARGE_BYTES: usize = 256 << 10;
+
 #[derive(Debug, Default)]
 struct States {
     /// The states, the oldest first, each with the weight of the changes that led to it.
@@ -60,28 +63,29 @@ impl Past {
     }
 
     /// Adds the last state, whose changes weigh `weight_bytes`. Takes out what is more than `heights` before it, or
-    /// beyond `max_bytes`. Returns the states that were taken out and hold memory that no later state has.
+    /// beyond `max_bytes`. Returns the states that were taken out. Each holds what the commit after it replaced, so to drop one
+    /// takes time, and much of it if the flag is set.
     pub(crate) fn add(
         &self,
         state: StateView,
         weight_bytes: usize,
         heights: u64,
         max_bytes: usize,
-    ) -> Vec<StateView> {
+    ) -> Vec<(StateView, bool)> {
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let oldest = state.height().saturating_sub(heights);
         kept.states.push_back((state, weight_bytes));
         kept.weight_bytes = kept.weight_bytes.saturating_add(weight_bytes);
         let mut taken = Vec::new();
-        while let (Some((first, weight)), Some((second, _))) =
+        while let (Some((first, weight)), Some((second, replaced_bytes))) =
             (kept.states.front(), kept.states.get(1))
         {
             if first.height() >= oldest && kept.weight_bytes <= max_bytes {
                 break;
             }
-            let (weight, is_last_holder) = (*weight, !first.shares_checkpoint(second));
-            let first = kept.states.pop_front().map(|(first, _)| first);
-            taken.extend(first.filter(|_| is_last_holder));
+            let weight = *weight;
+            let is_large = !first.shares_checkpoint(second) || *replaced_bytes > LARGE_BYTES;
+            taken.extend(kept.states.pop_front().map(|(first, _)| (first, is_large)));
             kept.weight_bytes = kept.weight_bytes.saturating_sub(weight);
         }
         taken

@@ -289,8 +289,10 @@ impl Store {
         current = flusher.begin(current);
         self.publish(current.clone());
         let (heights, max_bytes) = (self.options.retain_heights, self.options.past_bytes());
-        for gone in self.past.add(current, weight_bytes, heights, max_bytes) {
-            flusher.forget(gone);
+        for (gone, is_large) in self.past.add(current, weight_bytes, heights, max_bytes) {
+            if is_large {
+                flusher.forget(gone);
+            }
         }
         Ok(())
     }

@@ -182,8 +182,8 @@ impl<H: VatHost> HostLayer for TimedHost<H> {
         number
     }
 
-    fn load_ahead(&mut self, errand: Errand) {
-        self.host.load_ahead(timed_errand(errand, self.metrics.clone()));
+    fn load_ahead(&mut self, errand: Errand) -> bool {
+        self.host.load_ahead(timed_errand(errand, self.metrics.clone()))
     }
 
     fn stop(&mut self, vat: VatId) {

@@ -128,6 +128,30 @@ impl Action {
         }
     }
 
+    /// Returns the number of references that the kernel looks up for the message.
+    pub(crate) fn references(&self) -> u64 {
+        let slots = |data: &CapData| data.slots.len();
+        let count = match self {
+            Self::CreateVat { parameters, .. } => slots(parameters),
+            Self::Send { methargs, .. }
+            | Self::TerminateVat { methargs, .. }
+            | Self::UpgradeVat { methargs, .. } => 1 + slots(methargs),
+            Self::Resolve { resolutions } => {
+                resolutions.iter().map(|resolution| 1 + slots(&resolution.data)).sum()
+            }
+            Self::Drop { refs } => refs.len(),
+            Self::BankSend { .. }
+            | Self::InstallBundle { .. }
+            | Self::BeginUpload(_)
+            | Self::UploadChunk { .. }
+            | Self::FundMeter { .. }
+            | Self::Ack { .. }
+            | Self::WriteChannel { .. }
+            | Self::AckChannel { .. } => 0,
+        };
+        count as u64
+    }
+
     /// Returns whether vats of the system handle the message, or may: what a reference leads to depends on the state.
     pub fn is_for_system(&self) -> bool {
         matches!(

@@ -68,9 +68,12 @@ impl Tx {
         }
     }
 
-    /// Returns the computrons that the transaction counts towards its block, besides its cranks.
+    /// Returns the computrons that the transaction counts towards its block, besides its cranks. Each reference counts as
+    /// much as two written entries: that of its object, whose count changes, and looks at the account's two.
     pub(crate) fn computrons(&self, params: &Params) -> u64 {
-        params.transaction_computrons(&self.size())
+        let references = self.actions.iter().map(Action::references).fold(0, u64::saturating_add);
+        let looked_up = params.write_computrons.saturating_mul(2).saturating_mul(references);
+        params.transaction_computrons(&self.size()).saturating_add(looked_up)
     }
 
     /// Returns the computrons that a transaction counts at least, whatever it says.

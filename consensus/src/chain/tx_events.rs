@@ -215,29 +215,34 @@ impl<'a> Cursor<'a> {
         let (low, high) = (self.key(low), self.key(high));
         let range = index.range(low.as_slice()..=high.as_slice());
         self.rest = Some(range.map_err(BlockStoreError::from)?);
-        match self.step(order, room, target)? {
-            true => Ok(self.current),
-            false => Ok(None),
+        // The first entry is of the target's block, and may end before the target.
+        while self.step(order, room, target)? {
+            if let Some(current) = self.current
+                && !order.is_before(current, target)
+            {
+                return Ok(Some(current));
+            }
         }
+        Ok(None)
     }
 
-    /// Goes on to the next position that is not before `target`. Returns false if there is none.
+    /// Goes on to the next position: within an entry to the first that is not before `target`, or to the entry's last. Returns
+    /// false if there is none.
     fn step(&mut self, order: Order, room: &mut Room, target: TxPosition) -> Result<bool, Stop> {
-        loop {
-            while let Some(position) = self.left.pop() {
-                if order.is_before(position, target) {
-                    continue;
-                }
-                if !room.take_position() {
-                    return Err(Stop::Full(target.0));
-                }
-                self.current = Some(position);
-                return Ok(true);
-            }
-            if !self.read(order, room, target)? {
-                return Ok(false);
-            }
+        if self.left.is_empty() && !self.read(order, room, target)? {
+            return Ok(false);
         }
+        while let Some(position) = self.left.pop() {
+            if order.is_before(position, target) && !self.left.is_empty() {
+                continue;
+            }
+            if !room.take_position() {
+                return Err(Stop::Full(target.0));
+            }
+            self.current = Some(position);
+            break;
+        }
+        Ok(true)
     }
 
     /// Reads the next entry. Returns false if there is none.

@@ -15,13 +15,18 @@ fn event(kind: &str, key: &str, value: &str) -> Event {
 /// Twenty blocks of three transactions: payments to `even` or to `odd` by height, of as much as their index, and in
 /// every fifth block also one to `rare`.
 fn store(dir: &std::path::Path) -> BlockStore {
+    store_of(dir, 20, 5)
+}
+
+/// A store with so many blocks, of which every `rare`th has a rare event.
+fn store_of(dir: &std::path::Path, blocks: i64, rare: i64) -> BlockStore {
     let store = BlockStore::open(&dir.join("blocks.redb")).unwrap();
-    for height in 1..=20_i64 {
+    for height in 1..=blocks {
         let to = if height % 2 == 0 { "even" } else { "odd" };
         let result = |index: u32| {
             let amount = event("pay", "amount", &index.to_string());
             let mut events = vec![event("pay", "to", to), amount];
-            if height % 5 == 0 && index == 1 {
+            if height % rare == 0 && index == 1 {
                 events.push(event("pay", "to", "rare"));
             }
             ExecTxResult { events, ..ExecTxResult::default() }
@@ -115,8 +120,12 @@ fn a_search_that_reads_too_much_goes_on_where_it_was_cut() {
 #[test]
 fn what_others_stored_under_one_condition_does_not_hinder_a_narrow_one() {
     let dir = tempfile::tempdir().unwrap();
-    let store = store(dir.path());
-    let room = 12 * 400;
-    let searched = found(&store, "pay.to = 'even' AND pay.to = 'rare'", Order::Ascending, room);
-    assert_eq!((searched.positions, searched.cut), (vec![(10, 1), (20, 1)], None));
+    // A hundred entries of the wide one would take twice the room.
+    let (store, room) = (store_of(dir.path(), 200, 100), 12 * 400);
+    for order in [Order::Ascending, Order::Descending] {
+        let query = Query::parse("pay.to = 'even' AND pay.to = 'rare'").unwrap();
+        let mut searched = search_within(&store, &query, order, 200, room).unwrap();
+        searched.positions.sort_unstable();
+        assert_eq!((searched.positions, searched.cut), (vec![(100, 1), (200, 1)], None));
+    }
 }

@@ -184,7 +184,7 @@ async fn blocking(
         None => None,
     };
     let running = Arc::clone(&node.running).acquire_owned().await.map_err(closed)?;
-    // The application and the store block. Asynchronous threads must not wait for them.
+    // The application and the store block. Asynchronous threads must not wait for them, but for checks of small transactions.
     let node = Arc::clone(node);
     let work = move || {
         let _permits = (searching, running);

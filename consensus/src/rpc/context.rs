@@ -78,9 +78,9 @@ pub(crate) struct Head {
 
 /// A committed block with its results.
 pub(crate) struct Committed {
-    pub(crate) block: Block,
+    pub(crate) block: Arc<Block>,
     pub(crate) block_id: BlockId,
-    pub(crate) results: ResponseFinalizeBlock,
+    pub(crate) results: Arc<ResponseFinalizeBlock>,
     /// The vote for it.
     pub(crate) seen: Commit,
     pub(crate) author: Arc<Author>,
@@ -105,6 +105,7 @@ impl Feed {
         let height = block.header.as_ref().map_or(0, |header| header.height);
         let head = Head { height, app_hash: results.app_hash.to_vec() };
         let (author, events) = (Arc::clone(&self.author), OnceLock::new());
+        let (block, results) = (Arc::new(block), Arc::new(results));
         let committed = Arc::new(Committed { block, block_id, results, seen, author, events });
         // An error only says that nobody listens.
         let _ = self.blocks.send(Arc::clone(&committed));

@@ -5,7 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use prost::Message as _;
-use tendermint_proto::v0_38::abci::ExecTxResult;
+use tendermint_proto::v0_38::abci::{ExecTxResult, ResponseFinalizeBlock};
+use tendermint_proto::v0_38::types::Block;
 
 use super::context::Committed;
 use crate::chain::execution::txs_of;
@@ -22,10 +23,13 @@ const TX_BYTES: usize = 64;
 #[derive(Default)]
 pub(crate) struct Recent(RwLock<VecDeque<Kept>>);
 
+/// A block and its results, without the events that subscribers get.
 struct Kept {
-    block: Arc<Committed>,
-    /// The transactions that succeeded. A repetition that fails hides no success in the store, and none here.
-    succeeded: HashMap<Hash, u32>,
+    block: Arc<Block>,
+    results: Arc<ResponseFinalizeBlock>,
+    /// The transactions that succeeded. `None` stands for one that was repeated in the block and failed then: the store tells
+    /// what is found. A repetition in a later block that fails hides no success in the store, and none here.
+    succeeded: HashMap<Hash, Option<u32>>,
     bytes: usize,
 }
 
@@ -36,19 +40,32 @@ impl Recent {
         let bytes = txs.iter().map(|tx| tx.len() + TX_BYTES).sum::<usize>();
         let bytes = bytes.saturating_add(block.results.encoded_len());
         if bytes > BYTES {
+            // Those before it might have been repeated in it.
+            let kept = std::mem::take(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner));
+            drop(kept);
             return;
         }
-        let results = (0_u32..).zip(txs.iter().zip(&block.results.tx_results));
-        let succeeded = results
-            .filter(|(_, (_, result))| result.code == 0)
-            .map(|(index, (tx, _))| (sha256(tx), index))
-            .collect();
+        let mut succeeded = HashMap::new();
+        for (index, (tx, result)) in (0_u32..).zip(txs.iter().zip(&block.results.tx_results)) {
+            let hash = sha256(tx);
+            match result.code {
+                0 => drop(succeeded.insert(hash, Some(index))),
+                _ => drop(succeeded.get_mut(&hash).map(Option::take)),
+            }
+        }
+        let (block, results) = (Arc::clone(&block.block), Arc::clone(&block.results));
+        let mut oldest = Vec::new();
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        kept.push_front(Kept { block: Arc::clone(block), succeeded, bytes });
+        kept.push_front(Kept { block, results, succeeded, bytes });
         let mut total: usize = kept.iter().map(|kept| kept.bytes).sum();
         while total > BYTES || kept.len() > BLOCKS {
-            total -= kept.pop_back().map_or(0, |oldest| oldest.bytes);
+            let Some(last) = kept.pop_back() else { break };
+            total -= last.bytes;
+            oldest.push(last);
         }
+        // Nobody waits while these are dropped.
+        drop(kept);
+        drop(oldest);
     }
 
     /// Shows `see` the transaction with this hash: its height, its index, its bytes and its result. Returns `None` if it is not among
@@ -59,24 +76,25 @@ impl Recent {
         see: impl FnOnce(i64, u32, &[u8], &ExecTxResult) -> T,
     ) -> Option<T> {
         let hash: Hash = hash.try_into().ok()?;
-        let (block, index) = {
+        let (block, results, index) = {
             let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
-            let found = |kept: &Kept| {
-                kept.succeeded.get(&hash).map(|index| (Arc::clone(&kept.block), *index))
+            let of_block = |kept: &Kept| {
+                let index = *kept.succeeded.get(&hash)?;
+                Some((Arc::clone(&kept.block), Arc::clone(&kept.results), index))
             };
-            kept.iter().find_map(found)?
+            kept.iter().find_map(of_block)?
         };
-        let height = block.block.header.as_ref()?.height;
-        let tx = txs_of(&block.block).get(index as usize)?;
-        Some(see(height, index, tx, block.results.tx_results.get(index as usize)?))
+        let index = index?;
+        let height = block.header.as_ref()?.height;
+        let tx = txs_of(&block).get(index as usize)?;
+        Some(see(height, index, tx, results.tx_results.get(index as usize)?))
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // tests
 mod tests {
-    use tendermint_proto::v0_38::abci::ResponseFinalizeBlock;
-    use tendermint_proto::v0_38::types::{Block, BlockId, Commit, Data, Header};
+    use tendermint_proto::v0_38::types::{BlockId, Commit, Data, Header};
 
     use super::super::context::{Author, Feed, Head};
     use super::*;
@@ -111,10 +129,12 @@ mod tests {
     fn the_last_success_of_a_transaction_is_found_as_in_the_store() {
         let feed = feed();
         publish(&feed, 1, &[(b"a", 0), (b"b", 5), (b"c", 0)]);
-        publish(&feed, 2, &[(b"a", 5), (b"c", 0), (b"c", 5)]);
+        publish(&feed, 2, &[(b"a", 5), (b"c", 0), (b"d", 0), (b"d", 5)]);
         assert_eq!(found(&feed, b"a"), Some((1, 0)));
         assert_eq!(found(&feed, b"b"), None);
         assert_eq!(found(&feed, b"c"), Some((2, 1)));
+        // The store has the failure, as CometBFT's index does.
+        assert_eq!(found(&feed, b"d"), None);
         assert_eq!(feed.recent().see(b"short", |height, _, _, _| height), None);
     }
 
@@ -134,6 +154,10 @@ mod tests {
         assert_eq!(found(&feed, &large), None);
         publish(&feed, 102, &[(&vec![1; BYTES], 0)]);
         assert_eq!(found(&feed, &vec![1; BYTES]), None);
-        assert_eq!(found(&feed, &[large.as_slice(), b"x"].concat()), Some((101, 0)));
+        assert_eq!(
+            found(&feed, &[large.as_slice(), b"x"].concat()),
+            None,
+            "it may be in the block"
+        );
     }
 }

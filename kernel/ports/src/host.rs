@@ -239,10 +239,11 @@ pub trait VatHost {
         None
     }
 
-    /// Begins to load a source before its turn, on another thread. Has no effect if the host has no [`AheadPlan`], or enough
-    /// to do.
-    fn load_ahead(&mut self, errand: Errand) {
+    /// Begins to load a source before its turn, on another thread. Returns false if the host has no [`AheadPlan`], or
+    /// enough to do. Nothing is loaded then.
+    fn load_ahead(&mut self, errand: Errand) -> bool {
         let _ = errand;
+        false
     }
 
     /// Returns whether a worker of `vat` is in memory.

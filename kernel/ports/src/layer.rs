@@ -119,8 +119,8 @@ pub trait HostLayer {
     }
 
     /// Forwards [`VatHost::load_ahead`].
-    fn load_ahead(&mut self, errand: Errand) {
-        self.host_mut().load_ahead(errand);
+    fn load_ahead(&mut self, errand: Errand) -> bool {
+        self.host_mut().load_ahead(errand)
     }
 
     /// Forwards [`VatHost::is_running`].
@@ -225,8 +225,8 @@ impl<L: HostLayer> VatHost for L {
         HostLayer::take_prepared(self, vat)
     }
 
-    fn load_ahead(&mut self, errand: Errand) {
-        HostLayer::load_ahead(self, errand);
+    fn load_ahead(&mut self, errand: Errand) -> bool {
+        HostLayer::load_ahead(self, errand)
     }
 
     fn is_running(&self, vat: VatId) -> bool {

@@ -27,7 +27,7 @@ use crate::{
         keys,
         queue::{Queues, RunQueueEvent},
         stats::Stats,
-        vat::{VatConfig, VatState},
+        vat::{VatConfig, VatState, VatStatus},
     },
     vats::{
         ahead,
@@ -218,11 +218,13 @@ impl<H: VatHost> Look<'_, H> {
         position: u64,
     ) -> Result<()> {
         let may = self.may_prepare(vat) && state.delivery_limit(&config)? > Computrons(0);
-        if may && self.online.preparations.note_source(vat, &config) {
+        if may
+            && !self.online.preparations.has_loaded(&config)
+            && let Some(errand) = errand_of_source(&*state.over, vat, &config)
+            && self.host.load_ahead(errand)
+        {
+            self.online.preparations.note_source(vat, &config);
             self.online.preparations.add_load(vat, position);
-            if let Some(errand) = errand_of_source(&*state.over, vat, &config) {
-                self.host.load_ahead(errand);
-            }
         }
         Ok(())
     }
@@ -251,9 +253,12 @@ impl<H: VatHost> Look<'_, H> {
             if is_here || !self.may_prepare(vat) {
                 continue;
             }
-            // Without room it is tried again.
-            outlook.events[number].may_wake =
-                self.prepare(over, outlook, vat, position) == Ok(false);
+            // Without room it is tried again. There is none for later ones either.
+            let waits = self.prepare(over, outlook, vat, position) == Ok(false);
+            outlook.events[number].may_wake = waits;
+            if waits {
+                break;
+            }
         }
         self.online.preparations.size().0 > 0
     }
@@ -268,9 +273,8 @@ impl<H: VatHost> Look<'_, H> {
     ) -> Result<bool> {
         let mut stats = Stats::default();
         let state = State::open(over, &mut stats, None, Held::default())?;
-        let Some(record) = state.find_vat(vat)?.filter(|record| !record.is_new()) else {
-            return Ok(true);
-        };
+        let may_come = |record: &VatState| record.status == VatStatus::Running && !record.is_new();
+        let Some(record) = state.find_vat(vat)?.filter(may_come) else { return Ok(true) };
         let config = state.vat_config(vat)?;
         if !config.use_transcript || state.delivery_limit(&config)? == Computrons(0) {
             return Ok(true);
@@ -370,6 +374,7 @@ impl<H: VatHost> Look<'_, H> {
     ) -> Result<()> {
         let mut stats = Stats::default();
         let mut state = State::open(over, &mut stats, None, Held::default())?;
+        state.leaves_cold = true;
         for (before, number) in chain.events.iter().enumerate() {
             let upcoming = &mut outlook.events[*number];
             let Some(event) = upcoming.event.take() else { break };

@@ -180,6 +180,7 @@ impl<H: VatHost> Kernel<H> {
         while let Some(vat) = self.online.pop().or_else(|| self.online.preparations.take_last()) {
             self.host.stop(vat);
         }
+        self.online.preparations.forget_loads();
     }
 
     /// Forgets the panic that stopped the kernel, whose state is about to be replaced.
@@ -266,6 +267,7 @@ impl<H: VatHost> Kernel<H> {
         over.push();
         self.held = Held::default();
         let outcome = self.open(over, &mut stats, |crank| {
+            crank.state.leaves_cold = true;
             let value = change(crank)?;
             crank.state.settle_launches()?;
             crank.state.postpone_refcounts()?;

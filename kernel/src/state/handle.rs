@@ -104,6 +104,9 @@ pub(crate) struct State<'a> {
     /// References that were looked up or counted in this crank, and entries that were read for syscalls, whether it is
     /// undone or not.
     pub(crate) reads: u64,
+    /// Whether the keys that this looks at stay as cold as they are. That holds if it only foresees a delivery, which differs
+    /// from node to node, and outside of cranks, where nobody pays for first looks.
+    pub(crate) leaves_cold: bool,
     /// The most that may be [due](Self::due) before the end of the delivery that is being made.
     pub(crate) work_limit: Option<u64>,
     /// The meter that pays for this crank, once it was charged for what its vat did.
@@ -198,6 +201,7 @@ impl<'a> State<'a> {
             stopped: vec![],
             spent: 0,
             reads: 0,
+            leaves_cold: false,
             work_limit: None,
             payer: None,
             ended_meter: None,

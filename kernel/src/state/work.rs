@@ -19,7 +19,7 @@ impl State<'_> {
 
     /// Counts what it takes beyond that to look at an entry whose key is cold, which may lie anywhere in the state.
     pub(crate) fn count_first_look(&mut self, key: &[u8]) {
-        if self.over.warm_up(key) {
+        if !self.leaves_cold && self.over.warm_up(key) {
             self.count_reads(COLD_READS);
         }
     }

@@ -44,6 +44,9 @@ const MAX_CREDIT: i64 = 50_000_000;
 /// What bringing a vat back takes besides its replay, in computrons.
 const RESTORE: u64 = 20_000;
 
+/// What counts as lost for a run of a vat that ends, in computrons. How far it has come is not known.
+const IN_VAIN: u64 = 1_000_000;
+
 /// Vats whose lost runs are remembered.
 const MAX_DEBTORS: usize = 1_024;
 
@@ -174,6 +177,13 @@ impl RunsAhead {
     pub(crate) fn ran_in_vain(&mut self, vat: VatId, spent: Computrons) {
         if let Some(debt) = self.debts.get_mut(&vat) {
             *debt = debt.saturating_add(spent.0.saturating_mul(LOST_SHARE));
+        }
+    }
+
+    /// Notes that all that runs ahead for a vat is lost.
+    pub(crate) fn lose_all(&mut self, vat: VatId) {
+        if let Some(positions) = self.begun.remove(&vat) {
+            self.lose(vat, IN_VAIN.saturating_mul(positions.len() as u64));
         }
     }
 

@@ -36,7 +36,7 @@ impl Online {
     /// Notes a use of a vat that takes so many bytes. Returns the vats that have to leave memory for it, those that were
     /// used least recently.
     pub(crate) fn touch(&mut self, vat: VatId, bytes: u64) -> Vec<VatId> {
-        if self.order.back() == Some(&(vat, bytes)) {
+        if self.order.back() == Some(&(vat, bytes)) && self.preparations.size().0 == 0 {
             return Vec::new();
         }
         self.remove(vat);
@@ -113,7 +113,9 @@ impl Online {
         Some(vat)
     }
 
+    /// Notes that the vat's worker is gone. What ran ahead for it was in vain.
     pub(crate) fn forget(&mut self, vat: VatId) {
+        self.ahead.lose_all(vat);
         self.ahead.forget(vat);
         self.aside.remove(&vat);
         self.preparations.take(vat);

@@ -75,6 +75,10 @@ impl Prepared {
 /// A source, and whether it is for a vat in its first incarnation.
 type SourceName = (Hash, String, bool);
 
+fn name_of(config: &VatConfig) -> SourceName {
+    (config.engine, config.bundle_id.clone(), !config.is_upgraded)
+}
+
 /// The vats that come back into memory, and the sources that are loaded.
 #[derive(Debug, Default)]
 pub(crate) struct Preparations {
@@ -124,18 +128,25 @@ impl Preparations {
         self.loads.remove(&vat).map(|_| vat)
     }
 
-    /// Notes that a vat of this source starts. Returns whether the source was not among those that were loaded last.
-    pub(crate) fn note_source(&mut self, vat: VatId, config: &VatConfig) -> bool {
+    /// Returns whether the source of a vat is among those that were loaded last.
+    pub(crate) fn has_loaded(&self, config: &VatConfig) -> bool {
+        self.loaded.contains(&name_of(config))
+    }
+
+    /// Notes that the source of a vat is loaded, or that it starts.
+    pub(crate) fn note_source(&mut self, vat: VatId, config: &VatConfig) {
         self.loads.remove(&vat);
-        let name = (config.engine, config.bundle_id.clone(), !config.is_upgraded);
-        let at = self.loaded.iter().position(|known| *known == name);
-        let known = at.and_then(|at| self.loaded.remove(at));
-        let is_new = known.is_none();
-        self.loaded.push_back(known.unwrap_or(name));
+        let name = name_of(config);
+        self.loaded.retain(|known| *known != name);
+        self.loaded.push_back(name);
         if self.loaded.len() > LOADED_SOURCES {
             self.loaded.pop_front();
         }
-        is_new
+    }
+
+    /// Forgets for which events sources are loaded.
+    pub(crate) fn forget_loads(&mut self) {
+        self.loads.clear();
     }
 
     /// Notes that the source of a vat is loaded for an event.

@@ -75,7 +75,7 @@ pub(crate) fn bring_online<H: VatHost>(
         return Ok(());
     }
     online.preparations.note_source(vat, &config);
-    if was_aside {
+    if was_aside && config.use_transcript {
         // It made room in vain.
         online.ahead.lose(vat, before.replay_debt);
         return Ok(repeat(state, host, vat)?);

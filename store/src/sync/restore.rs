@@ -12,6 +12,7 @@ use redb::{Durability, StorageBackend, WriteTransaction};
 use crate::{
     Error, Options, StateView, Store,
     disk::{
+        checkpoint::read_meta,
         files::{Files, exists, io_error, move_into_place, sync_dir, with_suffix},
         meta::{FILE, JOURNAL_FILE, Meta},
     },
@@ -105,6 +106,8 @@ impl Restore {
         fs::create_dir_all(&place.directory).map_err(|error| io_error(&place.directory, error))?;
         let modest = modest(&options);
         if let Some(files) = place.open(&modest)
+            // One that another version began is begun anew.
+            && read_meta(&files.state, &place.state).is_ok()
             && let Some(progress) = resumed(&files, &head, sink)?
         {
             let head = Arc::new(head);

@@ -14,6 +14,7 @@ use capstan_abi::CapData;
 use capstan_client::Bundle;
 use capstan_kernel::device::{BUNDLE, DeviceKind};
 use capstan_kernel::ids::{KRef, MeterId};
+use capstan_kernel::policy::{CleanupCounts, CrankOutcome, KernelWork, RunPolicy};
 use capstan_kernel::promise::ResultPolicy;
 use capstan_kernel::queue::TakenOut;
 use capstan_kernel::slog::{Event, Slog};
@@ -92,6 +93,23 @@ impl Slog for Log {
     }
 }
 
+/// Runs so many cranks, and writes to the log what each of them counts. A chain's computrons and budgets come from that.
+struct Noting {
+    cranks: Cranks,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl RunPolicy for Noting {
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
+        self.cranks.allow_cleanup()
+    }
+
+    fn crank_done(&mut self, outcome: &CrankOutcome, work: &KernelWork) -> bool {
+        self.log.lock().unwrap().push(format!("{outcome:?} {work:?}"));
+        self.cranks.crank_done(outcome, work)
+    }
+}
+
 struct Stage {
     kernel: Kernel<WasmHost>,
     store: Store,
@@ -150,7 +168,8 @@ impl Stage {
 
     /// Executes a block. Returns whether nothing is left to do.
     fn run(&mut self, cranks: u64) -> bool {
-        self.change(|kernel, block| kernel.run(block, &mut Cranks(cranks)).unwrap().idle)
+        let mut policy = Noting { cranks: Cranks(cranks), log: Arc::clone(&self.log) };
+        self.change(|kernel, block| kernel.run(block, &mut policy).unwrap().idle)
     }
 
     fn act(&mut self, act: &Act) {

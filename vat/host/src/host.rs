@@ -395,11 +395,12 @@ impl VatHost for WasmHost {
         Some(number)
     }
 
-    fn load_ahead(&mut self, errand: Errand) {
-        if self.runs.plan().capacity > 0 {
-            let work = self.work(errand, None);
-            self.runs.load_ahead(work);
+    fn load_ahead(&mut self, errand: Errand) -> bool {
+        if self.runs.plan().capacity == 0 {
+            return false;
         }
+        let work = self.work(errand, None);
+        self.runs.load_ahead(work)
     }
 
     fn is_running(&self, vat: VatId) -> bool {

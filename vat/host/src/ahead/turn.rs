@@ -37,6 +37,9 @@ const MOST_AHEAD: Computrons = Computrons(100_000_000);
 /// The same where there is trouble for tests, in some runs.
 const MOST_IN_TROUBLE: Computrons = Computrons(100_000);
 
+/// How many times what a delivery may spend at its turn the limit of its run may be, if the kernel is to wait for it.
+const MOST_BEYOND: u64 = 4;
+
 /// The runs of a host that are ahead.
 pub(crate) struct Runs {
     threads: usize,
@@ -144,12 +147,12 @@ impl Runs {
         }
     }
 
-    /// Begins to load a source, if there is not enough to do.
-    pub(crate) fn load_ahead(&mut self, work: task::Work) {
+    /// Begins to load a source. Returns false if there is enough to do.
+    pub(crate) fn load_ahead(&mut self, work: task::Work) -> bool {
         let (task, most) = (Task::new(work), self.plan().capacity);
-        if self.tasks.add_load(&task, most) && self.add_task(&task) {
-            self.usage.loads_ahead.fetch_add(1, Ordering::Relaxed);
-        }
+        let is_begun = self.tasks.add_load(&task, most) && self.add_task(&task);
+        self.usage.loads_ahead.fetch_add(u64::from(is_begun), Ordering::Relaxed);
+        is_begun
     }
 
     fn add_task(&mut self, task: &Arc<Task>) -> bool {
@@ -205,6 +208,11 @@ impl Runs {
         }
         let is_lost = self.chaos.as_mut().is_some_and(|chaos| chaos.once_in(6));
         if is_lost || attempt.delivery != *delivery {
+            return Some(self.lost(&attempt, Vec::new()));
+        }
+        // Nobody would pay for waiting on a run that goes on long beyond what it may spend now.
+        let is_beyond = attempt.limit.0 / MOST_BEYOND > limit.0;
+        if is_beyond && !attempt.has_reached() {
             return Some(self.lost(&attempt, Vec::new()));
         }
         if !attempt.has_reached() {
