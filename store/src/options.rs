@@ -6,7 +6,8 @@ pub struct Options {
     /// Size of the database's page cache, in bytes.
     pub cache_bytes: usize,
     /// Approximate number of Merkle tree nodes kept in memory, at about 300 bytes each. Other nodes are read from the
-    /// database whenever a block changes something below them.
+    /// database whenever a block changes something below them. Those that a commit replaced are kept as well, as long as the
+    /// state before it can be read.
     pub tree_nodes: usize,
     /// Journal size, in bytes, that triggers a checkpoint. Each change counts 1,024 bytes extra. Opening the store
     /// replays the journal, and the changes in it are also held in memory.

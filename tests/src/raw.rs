@@ -57,7 +57,7 @@ pub fn raw_genesis(change: impl FnOnce(&mut Genesis)) -> Genesis {
         (0..RAW_ACCOUNTS).map(|index| (names(index), Key::dev(index).address())).collect();
     let mut genesis = Genesis::dev(CHAIN_ID, "2026-01-01T00:00:00Z", &accounts);
     let params = &mut genesis.app_state.params;
-    params.block_computrons = 150_000;
+    params.block_computrons = 500_000;
     // A block has room for as many transactions as it had with a usual budget.
     params.tx_computrons = 100;
     params.tx_byte_computrons = 0;

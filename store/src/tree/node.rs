@@ -1,7 +1,7 @@
 //! The encoding of a tree node.
 //!
-//! `grovedb-merk` writes and reads nodes. This is a second, stricter decoder for untrusted bytes (a damaged file, an
-//! import) and for snapshots. It borrows and never panics. The encoding:
+//! It is that of `grovedb-merk`, in exports and snapshots. The decoder is for untrusted bytes. It borrows and never panics. The
+//! encoding:
 //!
 //! ```text
 //! node: link?, link?, feature (1 byte, 0), kv hash (32), value hash (32), value (the rest)

@@ -182,7 +182,8 @@ impl Axis {
     /// Returns whether a count grows faster than the logarithm of the size.
     fn counts_exceed(&self, count: usize) -> bool {
         let counts: Vec<_> = self.points.iter().map(|point| point.counts[count].1).collect();
-        verdict::count_exceeds(&counts)
+        let name = self.points.first().map_or("", |point| point.counts[count].0);
+        verdict::count_exceeds(&counts, name.starts_with("KiB of the journal"))
     }
 
     fn from_json(json: &Value) -> Option<Self> {

@@ -302,7 +302,11 @@ fn a_deadly_message_on_the_queue_is_dropped_by_agreement() {
         let home = copy(home.path());
         let (node, ..) = goes_on(home.path(), &drop_it, &[]);
         assert_eq!(status(&node, "v3"), "running", "{deadly}");
-        // Its sender is told.
+        // What was queued behind it takes a few blocks more. Its sender is told.
+        for _ in 0..10 {
+            node.finalize(&[]);
+            node.app.commit();
+        }
         let path = format!("txs/{}/4", hash_of(&before[1][0]));
         let request = RequestQuery { path, ..RequestQuery::default() };
         let answer = String::from_utf8(node.app.query(request).value.to_vec()).unwrap();

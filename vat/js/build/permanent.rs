@@ -9,14 +9,30 @@ const UNGUARDED: usize = 8;
 /// Checks that no other place of `quickjs.c`, with its changes, counts without a guard.
 pub(crate) fn check(source: &str) -> Result<(), BuildError> {
     let is_unguarded = |(at, text): &(usize, &str)| {
-        let after = source[at + text.len()..].split_once(')').map_or("", |(_, after)| after);
-        source[..*at].ends_with("--") || after.starts_with("++") || after.starts_with("--")
+        let before = source[..*at].trim_end();
+        let after = after_parenthesis(&source[at + text.len()..]).trim_start();
+        ["--", "++"].iter().any(|change| before.ends_with(change))
+            || ["++", "--", "+=", "-="].iter().any(|change| after.starts_with(change))
     };
     let count = source.match_indices("JS_REF_COUNT(").filter(is_unguarded).count();
     match count == UNGUARDED {
         true => Ok(()),
         false => Err(BuildError::Unguarded { count, expected: UNGUARDED }),
     }
+}
+
+/// Returns what follows the parenthesis that closes the one before `text`.
+fn after_parenthesis(text: &str) -> &str {
+    let mut depth = 1_u32;
+    let closes = |c: char| {
+        depth = match c {
+            '(' => depth + 1,
+            ')' => depth - 1,
+            _ => depth,
+        };
+        depth == 0
+    };
+    text.find(closes).map_or("", |end| &text[end + 1..])
 }
 
 /// All counts of objects, texts and atoms that can be permanent. A count up that has no guard would come back down with

@@ -24,12 +24,14 @@ pub(super) fn time_exceeds(times: &[f64]) -> bool {
 }
 
 /// Returns whether a count grows faster. Counts do not scatter. A tree that gets larger than a cache begins to be read from
-/// there on, at most by as many nodes a decade as the tree gets higher.
-pub(super) fn count_exceeds(counts: &[f64]) -> bool {
+/// there on, at most by as many nodes a decade as the tree gets higher. What is written to
+/// a journal has no such start: `is_journal`.
+pub(super) fn count_exceeds(counts: &[f64], is_journal: bool) -> bool {
+    let start = if is_journal { 0.0 } else { DECADE_NODES };
     match counts {
         [.., last_but_one, last] => {
             let largest = largest_increment(&counts[..counts.len() - 1]);
-            last - last_but_one > (1.25 * largest).max(DECADE_NODES)
+            last - last_but_one > (1.25 * largest).max(start) && *last > STEP * last_but_one
         }
         _ => false,
     }
@@ -52,16 +54,17 @@ mod tests {
     fn an_offset_and_a_logarithm_pass_and_roots_do_not() {
         for offset in [0.0, 1.0, 100.0] {
             let logarithm = at_sizes(|size| offset + size.ln());
-            assert!(!time_exceeds(&logarithm) && !count_exceeds(&logarithm), "{offset}");
+            assert!(!time_exceeds(&logarithm) && !count_exceeds(&logarithm, true), "{offset}");
             for power in [0.5, 1.0] {
                 let root = at_sizes(|size| offset + size.powf(power));
-                assert!(time_exceeds(&root) && count_exceeds(&root), "{offset} {power}");
+                assert!(time_exceeds(&root) && count_exceeds(&root, false), "{offset} {power}");
             }
         }
     }
 
     #[test]
     fn a_cache_that_no_longer_holds_all_passes() {
-        assert!(!count_exceeds(&[0.0, 0.0, 1.0, 2.0]));
+        assert!(!count_exceeds(&[0.0, 0.0, 1.0, 2.0], false));
+        assert!(count_exceeds(&[0.04, 0.4, 4.0], true));
     }
 }
