@@ -23,7 +23,7 @@ pub struct Params {
     /// towards the block.
     pub tx_byte_computrons: u64,
     /// Computrons that each written entry of the state counts towards the block. The first look of a block at an entry
-    /// counts half of that, and each further one a thirty-second.
+    /// counts half of that, and each further one a thirty-second. Each reference in a transaction counts as two written entries.
     pub write_computrons: u64,
     /// Computrons that each byte of these entries counts towards the block, crank by crank.
     pub write_byte_computrons: u64,

@@ -221,3 +221,25 @@ pub(crate) mod command {
     /// Stands for a message whose type is not known.
     pub(crate) const UNKNOWN: &str = "transaction";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_that_the_kernel_looks_up_counts() {
+        let data = |slots: usize| CapData {
+            body: "#[]".to_owned(),
+            slots: vec!["ro-3".to_owned(); slots],
+        };
+        let settled =
+            |slots| Resolution { promise: "rp+1".to_owned(), rejected: false, data: data(slots) };
+        let (target, method) = ("ro-1".to_owned(), "m".to_owned());
+        let send = Action::Send { target, methargs: data(1_024), method };
+        assert_eq!(send.references(), 1_025);
+        let resolve = Action::Resolve { resolutions: vec![settled(0), settled(7)] };
+        assert_eq!(resolve.references(), 9);
+        assert_eq!(Action::Drop { refs: data(5).slots }.references(), 5);
+        assert_eq!(Action::Ack { through: 9 }.references(), 0);
+    }
+}

@@ -1,4 +1,4 @@
-//! Where the transactions of a block and their results lie in the stored records, so that one is read without decoding the others.
+//! Offsets of the transactions of a block and of their results in the stored records. With them one is read without decoding the others.
 //!
 //! To find the last one of a block, the lengths of all before it are read. So the places of the last blocks that were asked for
 //! are remembered: whoever asks for all transactions of a block, one by one, has each block read through once.

@@ -15,7 +15,7 @@ use super::{blocks, consensus, evidence, info, search, txs};
 /// The result of a method.
 pub(crate) type Answer = Result<Value, RpcError>;
 
-/// What a method has answered.
+/// The answer of a method.
 #[derive(Debug)]
 pub(crate) enum Rendered {
     /// Values that are still to be written.

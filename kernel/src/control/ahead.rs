@@ -45,7 +45,7 @@ const MAX_CHAIN: usize = 4;
 /// Events that may be handed over from which handing them over gains time.
 const LEAST_WAITING: usize = 4;
 
-/// What counts as lost if a source was loaded and its vat did not start, in computrons.
+/// Computrons that count as lost work if a source was loaded and its vat did not start.
 const NEEDLESS_LOAD: u64 = 10_000_000;
 
 /// The most cranks without a look at the queue, while nothing in it is worth running ahead.

@@ -104,8 +104,8 @@ pub(crate) struct State<'a> {
     /// References that were looked up or counted in this crank, and entries that were read for syscalls, whether it is
     /// undone or not.
     pub(crate) reads: u64,
-    /// Whether the keys that this looks at stay as cold as they are. That holds if it only foresees a delivery, which differs
-    /// from node to node, and outside of cranks, where nobody pays for first looks.
+    /// Is true if looks warm no keys up: while a delivery is only foreseen, which differs from node to node, and outside of
+    /// cranks, where nobody pays for first looks.
     pub(crate) leaves_cold: bool,
     /// The most that may be [due](Self::due) before the end of the delivery that is being made.
     pub(crate) work_limit: Option<u64>,

@@ -44,7 +44,7 @@ const MAX_CREDIT: i64 = 50_000_000;
 /// What bringing a vat back takes besides its replay, in computrons.
 const RESTORE: u64 = 20_000;
 
-/// What counts as lost for a run of a vat that ends, in computrons. How far it has come is not known.
+/// Computrons that count as lost work for each run of a vat that ends. How far a run has come is not known.
 const IN_VAIN: u64 = 1_000_000;
 
 /// Vats whose lost runs are remembered.
