@@ -7,10 +7,12 @@ SHELL := /bin/bash
 
 # Outside the checkout, so that a fresh clone builds only what changed.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/capstan/target
-# Without debug information everything is built sooner. CARGO_PROFILE_DEV_DEBUG=line-tables-only gives backtraces their lines.
+# Without debug information everything is built sooner. CARGO_PROFILE_DEV_DEBUG=line-tables-only gives backtraces of tests their
+# lines, and CARGO_PROFILE_RELEASE_DEBUG=line-tables-only those of the built programs.
 export CARGO_PROFILE_DEV_DEBUG ?= 0
 CARGO := cargo
-BIN := $(CARGO_TARGET_DIR)/debug
+# What is to be run is built with optimisations across crates. Tests have a profile of their own, which is built sooner.
+BIN := $(CARGO_TARGET_DIR)/release
 # Where `make conformance` reads scenario folders.
 CONFORMANCE_DIR ?= $(CURDIR)/tests/conformance/scenarios
 
@@ -29,7 +31,7 @@ setup: ## Installs what is missing: clang with the wasm target, npm packages
 	@scripts/setup.sh
 
 build: setup ## Builds the capstan binary
-	$(CARGO) build --workspace --bins
+	$(CARGO) build --release --workspace --bins
 
 demo: build ## Runs the whole story on a fresh chain: bundle, vat, messages, statistics
 	@scripts/demo.sh $(BIN)/capstan
@@ -50,7 +52,7 @@ fuzz: setup ## Fuzzes what reads bytes from strangers (FUZZ_SECONDS=60 each)
 	@scripts/fuzz.sh $(FUZZ_SECONDS)
 
 conformance: setup ## Runs SwingSet's recorded scenarios (CONFORMANCE_DIR=... for others)
-	$(CARGO) build --workspace --bin capstan-conformance
+	$(CARGO) build --release --workspace --bin capstan-conformance
 	@$(BIN)/capstan-conformance "$(CONFORMANCE_DIR)"
 
 bench: setup ## Measures, and prints tables

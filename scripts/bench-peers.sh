@@ -39,5 +39,5 @@ if [ ! -x "$xsnap/xsnap-native/xsnap/build/bin/lin/release/xsnap-worker" ]; then
         fail "xsnap could not be built: see $peers/node_modules/.xsnap.log"
 fi
 
-cargo build -q --workspace --bin capstan-bench
-exec node "$peers/compare.mjs" "$CARGO_TARGET_DIR/debug/capstan-bench" "${PEER_ROUNDS:-3}" "$@"
+cargo build -q --release --workspace --bin capstan-bench
+exec node "$peers/compare.mjs" "$CARGO_TARGET_DIR/release/capstan-bench" "${PEER_ROUNDS:-3}" "$@"

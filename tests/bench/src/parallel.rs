@@ -1,8 +1,9 @@
 //! `capstan-bench parallel [--json]`: what a second thread for vats is worth, and what more cores would be.
 //!
 //! The same games are played by two kernels in turn, one of which runs vats on two threads. The figures are the medians of
-//! the ratios of neighbouring rounds. The serial share is measured with two threads: the CPU time that the kernel's thread
-//! spends on other work than vats, of all CPU time. What n cores would give follows from it by Amdahl's law.
+//! the ratios of neighbouring rounds. The serial share is the CPU time that the kernel's thread spends on other work than
+//! vats, of all CPU time. With two threads the kernel's also runs vats, and its own work is slower for it. So what n cores would
+//! give follows by Amdahl's law from a third kernel, which has so many threads that its own runs hardly any.
 
 mod ceiling;
 
@@ -36,6 +37,8 @@ const HITS: u64 = 30;
 const LONE_HITS: u64 = 1_000;
 /// Rounds of each game on each kernel.
 const ROUNDS: usize = 7;
+/// Threads of the kernel whose serial share the model takes.
+const MANY_THREADS: usize = 8;
 /// Numbers of cores for the model.
 const CORES: [u32; 4] = [2, 4, 16, 64];
 
@@ -123,6 +126,10 @@ impl HostLayer for Timed {
         self.timed(|host| host.restore(vat, source, options, image, page))
     }
 
+    fn take_prepared(&mut self, vat: VatId) -> Option<u64> {
+        self.timed(|host| host.take_prepared(vat))
+    }
+
     // At its turn a delivery that ran ahead only makes its syscalls.
     fn take_turn(
         &mut self,
@@ -187,8 +194,8 @@ struct Game {
     by_cpu: f64,
     /// CPU time of two threads over that of one.
     cpu: f64,
-    /// CPU microseconds of a crank: on one thread, on two, and in the latter case besides vats.
-    micros: [f64; 3],
+    /// CPU microseconds of a crank: on one thread, on two, and besides vats on one and on two.
+    micros: [f64; 4],
     /// The serial share with two threads.
     serial: f64,
     wall: Duration,
@@ -197,7 +204,7 @@ struct Game {
 /// Plays rounds of a game. Each begins with all vats asleep if `asleep` is set.
 fn play(players: &mut [Player; 2], method: &str, hits: u64, asleep: bool) -> Result<Game> {
     let (mut speedups, mut cpus, mut shares, mut walls) = (vec![], vec![], vec![], vec![]);
-    let (mut by_cpu, mut micros) = (vec![], [vec![], vec![], vec![]]);
+    let (mut by_cpu, mut micros) = (vec![], [vec![], vec![], vec![], vec![]]);
     let mut cranks = 0;
     for number in 0..=ROUNDS {
         let [one, two] = players;
@@ -217,7 +224,7 @@ fn play(players: &mut [Player; 2], method: &str, hits: u64, asleep: bool) -> Res
             shares.push(two.serial.as_secs_f64() / two.cpu.as_secs_f64());
             walls.push(one.wall.as_secs_f64());
             by_cpu.push(one.cpu.as_secs_f64() / two.thread.max(two.cpu / 2).as_secs_f64());
-            for (all, cpu) in micros.iter_mut().zip([one.cpu, two.cpu, two.serial]) {
+            for (all, cpu) in micros.iter_mut().zip([one.cpu, two.cpu, one.serial, two.serial]) {
                 all.push(cpu.as_secs_f64() * 1e6 / cranks as f64);
             }
         }
@@ -232,6 +239,21 @@ fn play(players: &mut [Player; 2], method: &str, hits: u64, asleep: bool) -> Res
         serial: median(shares),
         wall,
     })
+}
+
+/// Returns the share of CPU time that pairs of vats leave to the kernel's thread if its own runs no vats, and the
+/// microseconds of a crank.
+fn serial(workshop: &Workshop) -> Result<(f64, f64)> {
+    let mut player = Player::start(workshop, MANY_THREADS)?;
+    let (mut shares, mut micros) = (vec![], vec![]);
+    for number in 0..=ROUNDS {
+        let Round { cpu, serial, cranks, .. } = player.round("games", HITS, false)?;
+        if number > 0 {
+            shares.push(serial.as_secs_f64() / cpu.as_secs_f64());
+            micros.push(serial.as_secs_f64() * 1e6 / cranks as f64);
+        }
+    }
+    Ok((median(shares), median(micros)))
 }
 
 fn median(mut numbers: Vec<f64>) -> f64 {
@@ -261,6 +283,8 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
     let (chained, snapshots) = (usage.ahead_chained(), usage.ahead_snapshots());
     let asleep = play(&mut players, "games", 1, true)?;
     let back = [usage.prepared_begun(), usage.prepared_counted(), usage.prepared_awaited()];
+    drop(players);
+    let (share, micros) = serial(&workshop)?;
     let ceilings = [ceiling::of_processes()?, ceiling::of_threads()?];
     if as_json {
         let game = |game: &Game| {
@@ -274,7 +298,7 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
                 "serial": game.serial,
             })
         };
-        let model = CORES.map(|cores| json!([cores, with_cores(pairs.serial, cores)]));
+        let model = CORES.map(|cores| json!([cores, with_cores(share, cores)]));
         println!(
             "{}",
             json!({
@@ -284,6 +308,8 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
                 "asleep": game(&asleep),
                 "back": back,
                 "model": model,
+                "model_serial": share,
+                "model_serial_us": micros,
                 "ceiling": ceilings.map(|it| json!({"wall": it.wall, "cpu": it.cpu})),
                 "ahead": {"begun": begun, "counted": counted, "awaited": awaited, "lost": lost, "chained": chained, "snapshots": snapshots},
             })
@@ -291,7 +317,7 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
         return Ok(());
     }
     println!(
-        "{:<40} {:>8} {:>8} {:>8} {:>8} {:>8}   CPU us a crank: one, two, serial",
+        "{:<40} {:>8} {:>8} {:>8} {:>8} {:>8}   CPU us a crank: one, two; besides vats",
         "two threads over one", "cranks", "wall", "by CPU", "CPU", "serial"
     );
     for (name, game) in [
@@ -301,7 +327,7 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
         ("64 pairs that sleep, one hit each", &asleep),
     ] {
         println!(
-            "{name:<40} {:>8} {:>7.2}x {:>7.2}x {:>7.2}x {:>6.1} %   {:.0} {:.0} {:.0}",
+            "{name:<40} {:>8} {:>7.2}x {:>7.2}x {:>7.2}x {:>6.1} %   {:.0}, {:.0}; {:.0}, {:.0}",
             game.cranks,
             game.speedup,
             game.by_cpu,
@@ -310,6 +336,7 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
             game.micros[0],
             game.micros[1],
             game.micros[2],
+            game.micros[3],
         );
     }
     println!(
@@ -320,9 +347,12 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
     {
         println!("{name:<49} {:>7.2}x {:>16.2}x", ceiling.wall, ceiling.cpu);
     }
-    println!("\n64 pairs by Amdahl's law, with the serial share above:");
+    println!(
+        "\n64 pairs by Amdahl's law, with the serial share of {MANY_THREADS} threads, {:.1} % ({micros:.0} us a crank):",
+        100.0 * share
+    );
     for cores in CORES {
-        println!("{:<56} {:>32.1}x", format!("{cores} cores"), with_cores(pairs.serial, cores));
+        println!("{:<56} {:>32.1}x", format!("{cores} cores"), with_cores(share, cores));
     }
     let [prepared, taken, waited] = back;
     println!("\nbrought back: {prepared}, taken over {taken}, waited for {waited}");

@@ -30,7 +30,8 @@ impl Usage {
         self.idle_code_bytes.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of deliveries that were handed to another thread before their turn.
+    /// Returns the number of deliveries that another thread has begun before their turn. They count once their turn has come or
+    /// they are given up.
     pub fn ahead_begun(&self) -> u64 {
         self.ahead_begun.load(Ordering::Relaxed)
     }
@@ -50,7 +51,8 @@ impl Usage {
         self.ahead_chained.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of vats that another thread was told to bring back into memory before their turn.
+    /// Returns the number of vats that another thread has begun to bring back into memory before their turn. They count once
+    /// their turn has come or they are given up.
     pub fn prepared_begun(&self) -> u64 {
         self.prepared_begun.load(Ordering::Relaxed)
     }

@@ -1,8 +1,11 @@
 //! One delivery that is run ahead, as the pool's thread and the kernel's share it. It may be followed by others.
 
-use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use capstan_abi::{Delivery, Syscall, SyscallResult};
@@ -154,6 +157,11 @@ impl Attempt {
         self.progress().job.take()
     }
 
+    /// Returns whether nobody has taken the work up.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.progress().job.is_some()
+    }
+
     /// Returns whether the run is over or waits for the kernel.
     pub(crate) fn has_reached(&self) -> bool {
         self.progress().reached.is_some()
@@ -163,13 +171,22 @@ impl Attempt {
     pub(crate) fn wait(&self) -> Reached {
         let mut progress = self.progress();
         loop {
+            progress.is_awaited = progress.reached.is_none();
             if let Some(reached) = progress.reached.take() {
-                progress.is_awaited = false;
                 return reached;
             }
-            progress.is_awaited = true;
             progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Waits for so long at most. Returns whether [`Attempt::wait`] would return at once.
+    pub(crate) fn wait_for(&self, time: Duration) -> bool {
+        let mut progress = self.progress();
+        progress.is_awaited = progress.reached.is_none();
+        let is_running = |progress: &mut Progress| progress.reached.is_none();
+        let waited = self.changed.wait_timeout_while(progress, time, is_running);
+        let (progress, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        progress.reached.is_some()
     }
 
     /// Answers the question that the run has reached.
@@ -180,7 +197,9 @@ impl Attempt {
 
     /// Gives the run up. A worker that waits is unwound. One that computes ends when it next calls the host, at the
     /// latest at its limit: compiled code has no other place to stop at. More memory is refused to it.
-    pub(crate) fn cancel(&self) {
+    ///
+    /// Returns whether a thread had begun with it.
+    pub(crate) fn cancel(&self) -> bool {
         self.is_cancelled.store(true, Ordering::Relaxed);
         self.brake.give_up();
         // What was not taken up is dropped here, outside of the lock.
@@ -189,11 +208,13 @@ impl Attempt {
             progress.answer = Some(None);
             progress.job.take()
         };
+        let has_begun = job.is_none();
         drop(job);
         self.changed.notify_all();
         if let Some(next) = &self.next {
             next.cancel();
         }
+        has_begun
     }
 
     /// Returns whether the run was given up.

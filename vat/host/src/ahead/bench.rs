@@ -3,7 +3,10 @@
 use capstan_abi::{Syscall, SyscallResult};
 use capstan_kernel_ports::{ahead::Answers, host::Syscalls};
 
-use crate::ahead::attempt::{Attempt, Call, Question};
+use crate::ahead::{
+    attempt::{Attempt, Call, Question},
+    pool::Queue,
+};
 
 /// Bytes of printed lines that a run keeps before it waits for its turn. [`Answers`] bounds the syscalls.
 const MAX_LINE_BYTES: usize = 4 << 20;
@@ -15,15 +18,21 @@ const LINE_BYTES: usize = 128;
 pub(crate) struct Bench<'a> {
     attempt: &'a Attempt,
     answers: Box<dyn Answers>,
+    /// Who has a seat for another thread while this one waits.
+    queue: &'a Queue,
     calls: Vec<Call>,
     line_bytes: usize,
 }
 
 impl<'a> Bench<'a> {
     /// The run begins.
-    pub(crate) fn new(attempt: &'a Attempt, mut answers: Box<dyn Answers>) -> Self {
+    pub(crate) fn new(
+        attempt: &'a Attempt,
+        mut answers: Box<dyn Answers>,
+        queue: &'a Queue,
+    ) -> Self {
         answers.computes(true);
-        Self { attempt, answers, calls: Vec::new(), line_bytes: 0 }
+        Self { attempt, answers, queue, calls: Vec::new(), line_bytes: 0 }
     }
 
     /// Ends the run. Returns the calls that the kernel has not taken.
@@ -35,7 +44,8 @@ impl<'a> Bench<'a> {
     fn ask(&mut self, question: Question) -> Option<SyscallResult> {
         self.line_bytes = 0;
         self.answers.computes(false);
-        let answer = self.attempt.ask(std::mem::take(&mut self.calls), question);
+        let calls = std::mem::take(&mut self.calls);
+        let answer = self.queue.without_seat(|| self.attempt.ask(calls, question));
         self.answers.computes(true);
         answer
     }

@@ -1,4 +1,8 @@
 //! The threads that run deliveries ahead.
+//!
+//! They and the kernel's thread share as many seats as there may be threads at work. Whoever waits for another thread leaves its
+//! seat meanwhile. What was added last is taken up first: the kernel's thread takes what comes next itself, and comes last
+//! to what is behind.
 
 use std::{
     collections::VecDeque,
@@ -24,21 +28,22 @@ const STACK_BYTES: usize = 8 << 20;
 
 /// A number of threads, which start with the first run and end with the pool.
 pub(crate) struct Pool {
-    threads: usize,
     queue: Arc<Queue>,
     is_started: bool,
 }
 
-#[derive(Default)]
-struct Queue {
+/// The work that waits, and the seats.
+pub(crate) struct Queue {
+    seats: usize,
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct Waiting {
     jobs: VecDeque<(Work, Duration)>,
-    /// Threads that have nothing to do.
+    /// Seats that are taken. A thread that comes back to its own may make them more than there are, for as long as it works.
+    taken: usize,
+    /// Threads that have nothing to do, or no seat.
     idle: usize,
     is_closed: bool,
 }
@@ -53,25 +58,45 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    fn run(self) {
+    /// Returns whether nobody has taken the work up yet.
+    fn is_waiting(&self) -> bool {
+        match self {
+            Self::Attempt(attempt) => attempt.is_waiting(),
+            Self::Task(task) => task.is_waiting(),
+        }
+    }
+
+    fn run(self, queue: &Queue) {
         match self {
             Self::Attempt(attempt) => {
                 // The kernel's thread may have taken the job back.
                 if let Some(job) = attempt.take_job() {
-                    run(&attempt, job);
+                    run(&attempt, job, queue);
                 }
             }
-            Self::Task(task) => task.run(),
+            Self::Task(task) => {
+                task.run();
+            }
         }
     }
 }
 
 impl Pool {
+    /// Makes a pool for so many threads at work, the kernel's included.
     pub(crate) fn new(threads: usize) -> Self {
-        Self { threads, queue: Arc::default(), is_started: false }
+        let (jobs, idle, is_closed) = Default::default();
+        // The kernel's thread has a seat.
+        let waiting = Mutex::new(Waiting { jobs, taken: 1, idle, is_closed });
+        let queue = Arc::new(Queue { seats: threads, waiting, changed: Condvar::new() });
+        Self { queue, is_started: false }
     }
 
-    /// Has a thread take up the work after `delay`, before the last `overtaken` ones that wait.
+    /// Lends the seat of the kernel's thread to another one until `wait` is over.
+    pub(crate) fn lend_seat<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.queue.without_seat(wait)
+    }
+
+    /// Has a thread take up the work after `delay`, and after the last `overtaken` ones that were added before.
     ///
     /// The error is the system's, if not a single thread can be started.
     pub(crate) fn add(
@@ -82,13 +107,11 @@ impl Pool {
     ) -> std::io::Result<()> {
         self.start()?;
         let mut waiting = self.queue.waiting();
+        // What the kernel's thread took back would stay as long as there is something newer to do.
+        waiting.jobs.retain(|(work, _)| work.is_waiting());
         let at = waiting.jobs.len().saturating_sub(overtaken);
         waiting.jobs.insert(at, (work, delay));
-        let is_awaited = waiting.idle > 0;
-        drop(waiting);
-        if is_awaited {
-            self.queue.changed.notify_one();
-        }
+        self.queue.call_one(waiting);
         Ok(())
     }
 
@@ -96,14 +119,16 @@ impl Pool {
         if self.is_started {
             return Ok(());
         }
-        for number in 0..self.threads {
+        // As many as the seats, so that one is left when another waits for the kernel.
+        for number in 0..self.queue.seats {
             let queue = Arc::clone(&self.queue);
             let thread = thread::Builder::new().name("vats".to_owned()).stack_size(STACK_BYTES);
             match thread.spawn(move || queue.work()) {
                 Ok(_) => self.is_started = true,
                 Err(error) if number == 0 => return Err(error),
                 Err(error) => {
-                    tracing::warn!("only {number} of {} threads for vats: {error}", self.threads);
+                    let seats = self.queue.seats;
+                    tracing::warn!("only {number} of {seats} threads for vats: {error}");
                     break;
                 }
             }
@@ -125,7 +150,8 @@ impl Queue {
             if !delay.is_zero() {
                 thread::sleep(delay);
             }
-            work.run();
+            work.run(self);
+            self.waiting().taken -= 1;
         }
     }
 
@@ -135,12 +161,36 @@ impl Queue {
             if waiting.is_closed {
                 return None;
             }
-            if let Some(next) = waiting.jobs.pop_front() {
+            if waiting.taken < self.seats
+                && let Some(next) = waiting.jobs.pop_back()
+            {
+                waiting.taken += 1;
                 return Some(next);
             }
             waiting.idle += 1;
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
             waiting.idle -= 1;
+        }
+    }
+
+    /// Leaves the seat of the thread that calls it to another one until `wait` is over.
+    pub(crate) fn without_seat<T>(&self, wait: impl FnOnce() -> T) -> T {
+        let mut waiting = self.waiting();
+        waiting.taken -= 1;
+        self.call_one(waiting);
+        let waited = wait();
+        self.waiting().taken += 1;
+        waited
+    }
+
+    /// Wakes a thread up if there is work and a seat for it.
+    fn call_one(&self, waiting: MutexGuard<'_, Waiting>) {
+        let Waiting { jobs, taken, idle, .. } = &*waiting;
+        let is_wanted = *idle > 0 && *taken < self.seats && !jobs.is_empty();
+        drop(waiting);
+        // Waking nobody would be a call of the system all the same.
+        if is_wanted {
+            self.changed.notify_one();
         }
     }
 
@@ -151,9 +201,9 @@ impl Queue {
 
 /// Runs an attempt to its end, and then the next one if it went well and is still wanted. A panic is handed over as a fault.
 /// The delivery is then made again on the kernel's thread, where the same panic ends the process.
-fn run(attempt: &Attempt, job: Job) {
+fn run(attempt: &Attempt, job: Job, queue: &Queue) {
     let Job { mut running, answers } = job;
-    let mut bench = Bench::new(attempt, answers);
+    let mut bench = Bench::new(attempt, answers, queue);
     let ran = catch_unwind(AssertUnwindSafe(|| deliver(attempt, &mut running, &mut bench)));
     let ran = ran.unwrap_or_else(|_| {
         Err(HostFault::Engine("a delivery that was run ahead panicked".to_owned()))
@@ -164,7 +214,7 @@ fn run(attempt: &Attempt, job: Job) {
     if let (Ok(ran), Some(next)) = (&ran, next) {
         let worker = Rest::Next(running.worker.memory().len() as u64);
         attempt.end(calls, Ok(Box::new(Done { ran: ran.clone(), worker })));
-        return run(next, Job { running, answers });
+        return run(next, Job { running, answers }, queue);
     }
     // The answers go first: whoever gets the end may want to be the only one who reads the vat's store.
     drop(answers);
@@ -183,4 +233,96 @@ fn deliver(
         running.prepare_snapshot()?;
     }
     Ok(ran)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// Returns a task that says when it begins, and lasts until it is told to end.
+    fn task(begun: &Sender<u32>, number: u32) -> (Arc<Task>, Sender<()>) {
+        let (begun, (end, told)) = (begun.clone(), channel());
+        let work = Box::new(move || {
+            begun.send(number).unwrap();
+            told.recv().unwrap();
+            None
+        });
+        (Task::new(work), end)
+    }
+
+    fn add(pool: &mut Pool, task: &Arc<Task>) {
+        pool.add(Work::Task(Arc::clone(task)), Duration::ZERO, 0).unwrap();
+    }
+
+    /// Waits for the beginning of the next task.
+    fn next(begun: &Receiver<u32>) -> u32 {
+        begun.recv_timeout(Duration::from_secs(60)).unwrap()
+    }
+
+    fn is_idle(pool: &Pool) -> bool {
+        (0..600).any(|_| {
+            thread::sleep(Duration::from_millis(100));
+            pool.queue.waiting().taken == 1
+        })
+    }
+
+    #[test]
+    fn a_thread_takes_the_newest_work_and_the_seat_of_one_that_waits() {
+        let mut pool = Pool::new(2);
+        let (begins, begun) = channel();
+        let tasks: Vec<_> = (0..4).map(|number| task(&begins, number)).collect();
+        add(&mut pool, &tasks[0].0);
+        assert_eq!(next(&begun), 0);
+        tasks[1..].iter().for_each(|(task, _)| add(&mut pool, task));
+        assert_eq!(pool.queue.waiting().jobs.len(), 3, "the kernel's thread has the other seat");
+        pool.lend_seat(|| assert_eq!(next(&begun), 3));
+        assert_eq!(pool.queue.waiting().taken, 3, "whoever has begun goes on");
+        tasks[0].1.send(()).unwrap();
+        assert!(tasks[0].0.wait().is_none());
+        assert_eq!(pool.queue.waiting().jobs.len(), 2);
+        tasks[3].1.send(()).unwrap();
+        assert_eq!(next(&begun), 2);
+        tasks[1..3].iter().for_each(|(_, end)| end.send(()).unwrap());
+        assert_eq!(next(&begun), 1);
+        assert!(is_idle(&pool), "all seats but the kernel's are free");
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_the_kernel_leaves_its_seat() {
+        let mut pool = Pool::new(2);
+        let (begins, begun) = channel();
+        let (waits, end) = task(&begins, 0);
+        let queue = Arc::clone(&pool.queue);
+        let asks = Task::new(Box::new(move || {
+            queue.without_seat(|| waits.run());
+            None
+        }));
+        let (other, ends) = task(&begins, 1);
+        add(&mut pool, &asks);
+        assert_eq!(next(&begun), 0);
+        add(&mut pool, &other);
+        assert_eq!(next(&begun), 1);
+        [end, ends].iter().for_each(|end| end.send(()).unwrap());
+        assert!(is_idle(&pool));
+    }
+
+    #[test]
+    fn work_that_was_taken_back_does_not_pile_up_behind_newer_work() {
+        let mut pool = Pool::new(2);
+        let (begins, begun) = channel();
+        let (busy, end) = task(&begins, 0);
+        add(&mut pool, &busy);
+        assert_eq!(next(&begun), 0);
+        for number in 1..100 {
+            let (task, end) = task(&begins, number);
+            add(&mut pool, &task);
+            end.send(()).unwrap();
+            assert!(task.run(), "it runs here");
+            assert_eq!(pool.queue.waiting().jobs.len(), 1);
+        }
+        end.send(()).unwrap();
+        assert!(is_idle(&pool));
+    }
 }

@@ -43,30 +43,39 @@ impl Task {
         lock(&self.work).take()
     }
 
-    /// Does the work, unless another thread has it. A panic makes it fail. The kernel's thread then does the same, and fails
-    /// there if it has to.
-    pub(crate) fn run(&self) {
-        let Some(work) = self.take_work() else { return };
+    /// Returns whether nobody has taken the work up.
+    pub(crate) fn is_waiting(&self) -> bool {
+        lock(&self.work).is_some()
+    }
+
+    /// Does the work, unless another thread has it. Returns whether it did. A panic makes it fail. The kernel's thread then does
+    /// the same, and fails there if it has to.
+    pub(crate) fn run(&self) -> bool {
+        let Some(work) = self.take_work() else { return false };
         let back = catch_unwind(AssertUnwindSafe(work)).unwrap_or(None);
         // What nobody wants goes at once.
         let back = back.filter(|_| !self.is_cancelled.load(Ordering::Relaxed));
         *lock(&self.end) = Some(back);
         self.changed.notify_all();
+        true
     }
 
-    fn cancel(&self) {
+    /// Gives the task up. Returns whether a thread had begun with it.
+    fn cancel(&self) -> bool {
         self.is_cancelled.store(true, Ordering::Relaxed);
-        drop(self.take_work());
+        let has_begun = self.take_work().is_none();
         // The thread may have ended it at the same time.
         drop(lock(&self.end).take());
+        has_begun
     }
 
     /// Returns whether the result is there.
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         lock(&self.end).is_some()
     }
 
-    fn wait(&self) -> Option<Back> {
+    /// Waits for the result. `None` says that there is no worker to be handed over.
+    pub(crate) fn wait(&self) -> Option<Back> {
         let mut end = lock(&self.end);
         loop {
             match end.take() {
@@ -75,14 +84,6 @@ impl Task {
             }
         }
     }
-}
-
-/// What became of a worker that a thread was to bring into memory.
-pub(crate) struct Brought {
-    /// The worker, if it could be brought.
-    pub(crate) back: Option<Back>,
-    /// The kernel's thread had to wait for it.
-    pub(crate) waited: bool,
 }
 
 /// The tasks of a host.
@@ -109,26 +110,22 @@ impl Tasks {
         fits
     }
 
-    /// Takes the worker of a vat. Returns `None` if there is no task for it, or no thread had begun with it.
-    pub(crate) fn take(&mut self, vat: VatId) -> Option<Brought> {
-        let task = self.workers.remove(&vat)?;
-        if task.take_work().is_some() {
-            return None;
-        }
-        let waited = !task.is_over();
-        Some(Brought { back: task.wait(), waited })
+    /// Takes the task of bringing a vat into memory. Returns `None` if there is none.
+    pub(crate) fn take(&mut self, vat: VatId) -> Option<Arc<Task>> {
+        self.workers.remove(&vat)
     }
 
-    /// Gives the worker of a vat up. Returns whether there was one.
+    /// Gives the worker of a vat up. Returns whether a thread had begun to bring it.
     pub(crate) fn drop_worker(&mut self, vat: VatId) -> bool {
-        let task = self.workers.remove(&vat);
-        task.inspect(|task| task.cancel()).is_some()
+        self.workers.remove(&vat).is_some_and(|task| task.cancel())
     }
 }
 
 impl Drop for Tasks {
     fn drop(&mut self) {
-        self.workers.values().for_each(|task| task.cancel());
+        for task in self.workers.values() {
+            task.cancel();
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     ahead::attempt::{Attempt, Call, Done, Job, Question, Reached, Rest},
     ahead::chaos::Chaos,
     ahead::pool::{Pool, Work},
-    ahead::task::{self, Back, Brought, Task, Tasks},
+    ahead::task::{self, Back, Task, Tasks},
     delivery::Ran,
     memory::share::Running,
 };
@@ -33,6 +33,10 @@ const WORTH_A_THREAD: Computrons = Computrons(10_000);
 ///
 /// A run that is lost occupies a thread until its end if it calls nothing meanwhile.
 const MOST_AHEAD: Computrons = Computrons(100_000_000);
+
+/// How long the kernel's thread waits for another one before it lends its seat. A thread that takes it for a moment costs
+/// more than it does.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// The same where there is trouble for tests, in some runs.
 const MOST_IN_TROUBLE: Computrons = Computrons(100_000);
@@ -121,7 +125,6 @@ impl Runs {
         let attempt = Arc::new(Attempt::new(first, then, job, then_snapshot));
         match self.pool.add(Work::Attempt(Arc::clone(&attempt)), delay, overtaken) {
             Ok(()) => {
-                self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
                 self.attempts.insert(vat, attempt);
                 None
             }
@@ -142,7 +145,6 @@ impl Runs {
     pub(crate) fn prepare(&mut self, vat: VatId, work: task::Work) {
         let task = Task::new(work);
         if self.add_task(&task) {
-            self.usage.prepared_begun.fetch_add(1, Ordering::Relaxed);
             self.tasks.add_worker(vat, task);
         }
     }
@@ -173,14 +175,22 @@ impl Runs {
         if self.chaos.as_mut().is_some_and(|chaos| chaos.once_in(6)) {
             self.drop_prepared(vat);
         }
-        let Brought { back, waited } = self.tasks.take(vat)?;
-        self.usage.prepared_awaited.fetch_add(u64::from(waited), Ordering::Relaxed);
+        let task = self.tasks.take(vat)?;
+        if task.run() {
+            // No thread had begun with it.
+            return task.wait();
+        }
+        self.usage.prepared_begun.fetch_add(1, Ordering::Relaxed);
+        let waits = !task.is_over();
+        self.usage.prepared_awaited.fetch_add(u64::from(waits), Ordering::Relaxed);
+        let back = if waits { self.pool.lend_seat(|| task.wait()) } else { task.wait() };
         self.usage.prepared_counted.fetch_add(u64::from(back.is_some()), Ordering::Relaxed);
         back
     }
 
     fn drop_prepared(&mut self, vat: VatId) {
-        self.tasks.drop_worker(vat);
+        let has_begun = self.tasks.drop_worker(vat);
+        self.usage.prepared_begun.fetch_add(u64::from(has_begun), Ordering::Relaxed);
     }
 
     /// Gives up what was run ahead for a vat, and its worker that was to come back.
@@ -188,8 +198,9 @@ impl Runs {
         self.drop_prepared(vat);
         self.memory_bytes.remove(&vat);
         if let Some(attempt) = self.attempts.remove(&vat) {
-            self.usage.ahead_lost.fetch_add(1, Ordering::Relaxed);
-            attempt.cancel();
+            let lost = u64::from(attempt.cancel());
+            self.usage.ahead_begun.fetch_add(lost, Ordering::Relaxed);
+            self.usage.ahead_lost.fetch_add(lost, Ordering::Relaxed);
         }
     }
 
@@ -206,6 +217,7 @@ impl Runs {
         if let Some(job) = attempt.take_job() {
             return Some(Ended::Untouched(job.running));
         }
+        self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
         let is_lost = self.chaos.as_mut().is_some_and(|chaos| chaos.once_in(6));
         if is_lost || attempt.delivery != *delivery {
             return Some(self.lost(&attempt, Vec::new()));
@@ -215,9 +227,8 @@ impl Runs {
         if is_beyond && !attempt.has_reached() {
             return Some(self.lost(&attempt, Vec::new()));
         }
-        if !attempt.has_reached() {
-            self.usage.ahead_awaited.fetch_add(1, Ordering::Relaxed);
-        }
+        let waits = !attempt.has_reached();
+        self.usage.ahead_awaited.fetch_add(u64::from(waits), Ordering::Relaxed);
         let mut made = Vec::new();
         Some(match self.follow(&attempt, limit, syscalls, &mut made) {
             Ok(Done { worker, ran }) => {
@@ -240,7 +251,6 @@ impl Runs {
         match (worker, &attempt.next) {
             (Rest::Here(running), _) => Some(*running),
             (Rest::Next(bytes), next) => {
-                self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
                 if next.as_ref().is_some_and(|next| next.is_collection()) {
                     self.usage.ahead_snapshots.fetch_add(1, Ordering::Relaxed);
                 }
@@ -248,6 +258,14 @@ impl Runs {
                 self.attempts.extend(next.clone().map(|next| (vat, next)));
                 None
             }
+        }
+    }
+
+    /// Waits until a run is over or needs the kernel. If that takes long, another thread has the seat meanwhile.
+    fn wait(&self, attempt: &Attempt) -> Reached {
+        match attempt.wait_for(PATIENCE) {
+            true => attempt.wait(),
+            false => self.pool.lend_seat(|| attempt.wait()),
         }
     }
 
@@ -260,7 +278,7 @@ impl Runs {
         made: &mut Vec<Made>,
     ) -> Result<Done, Halt> {
         loop {
-            match attempt.wait() {
+            match self.wait(attempt) {
                 // A run with a larger limit counts only if it ends within this one, which its beginning does not show.
                 Reached::Question(..) if attempt.limit > limit => return Err(Halt::Lost),
                 Reached::Question(calls, question) => {
@@ -325,6 +343,8 @@ impl Runs {
 
 impl Drop for Runs {
     fn drop(&mut self) {
-        self.attempts.values().for_each(|attempt| attempt.cancel());
+        for attempt in self.attempts.values() {
+            attempt.cancel();
+        }
     }
 }
