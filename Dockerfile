@@ -16,7 +16,7 @@ COPY . .
 ENV CARGO_TARGET_DIR=/target
 RUN --mount=type=cache,target=/target --mount=type=cache,target=/usr/local/cargo/registry \
     make build \
-    && install -D /target/debug/capstan /out/capstan \
+    && install -D /target/release/capstan /out/capstan \
     && install -D "$HOME/.cache/capstan/cometbft/$(cat consensus/cometbft.version)/cometbft" /out/cometbft
 
 FROM debian:trixie-slim

@@ -31,7 +31,7 @@ setup: ## Installs what is missing: clang with the wasm target, npm packages
 	@scripts/setup.sh
 
 build: setup ## Builds the capstan binary
-	$(CARGO) build --release --workspace --bins
+	$(CARGO) build --release --workspace --bin capstan
 
 demo: build ## Runs the whole story on a fresh chain: bundle, vat, messages, statistics
 	@scripts/demo.sh $(BIN)/capstan

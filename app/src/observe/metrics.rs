@@ -56,7 +56,7 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_queries_total` | queries answered, through any JSON-RPC |
 /// | `capstan_query_answer_bytes_total` | bytes of their answers |
 /// | `capstan_query_answer_bytes_max` | bytes of the largest one since the start |
-/// | `capstan_ahead_begun`, `capstan_ahead_counted` | deliveries that were run on another thread before their turn, and those of them that counted |
+/// | `capstan_ahead_begun`, `capstan_ahead_counted` | deliveries that another thread has begun before their turn, and those of them that counted; both count at the turn, or when the run is given up |
 /// | `capstan_ahead_awaited`, `capstan_ahead_lost` | those of them that the kernel had to wait for, and that were discarded and made again |
 /// | `capstan_ahead_chained` | those that counted and began where another one of the same vat had ended that was ahead of its turn, too |
 /// | `capstan_ahead_snapshots` | those of them that were collections before a heap snapshot, after which the heap was hashed |
