@@ -56,12 +56,12 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_queries_total` | queries answered, through any JSON-RPC |
 /// | `capstan_query_answer_bytes_total` | bytes of their answers |
 /// | `capstan_query_answer_bytes_max` | bytes of the largest one since the start |
-/// | `capstan_ahead_begun`, `capstan_ahead_counted` | deliveries that another thread has begun before their turn, and those of them that counted; both count at the turn, or when the run is given up |
+/// | `capstan_ahead_begun`, `capstan_ahead_counted` | deliveries that another thread has begun before their turn, and those of them that counted |
 /// | `capstan_ahead_awaited`, `capstan_ahead_lost` | those of them that the kernel had to wait for, and that were discarded and made again |
 /// | `capstan_ahead_chained` | those that counted and began where another one of the same vat had ended that was ahead of its turn, too |
 /// | `capstan_ahead_snapshots` | those of them that were collections before a heap snapshot, after which the heap was hashed |
-/// | `capstan_prepared_begun`, `capstan_prepared_counted` | sleeping vats that another thread brought back into memory before their turn, and those of them that were taken over |
-/// | `capstan_prepared_awaited` | those of them for which the kernel had to wait |
+/// | `capstan_prepared_begun`, `capstan_prepared_counted` | sleeping vats that were to come back into memory on another thread before their turn, and those of them that were taken over |
+/// | `capstan_prepared_awaited` | those of them that were not back at their turn |
 /// | `capstan_loads_ahead` | bundles that another thread loaded before a vat needed them |
 /// | `capstan_vat_seconds_total` | time that all threads spent on vats: deliveries but for their syscalls, starting, restoring |
 /// | `capstan_root_seconds` | how long computing a block's root took; part of FinalizeBlock |

@@ -226,13 +226,13 @@ pub trait VatHost {
         Turn::NotAhead
     }
 
-    /// Begins to bring a worker of `vat` into memory before its turn, on another thread. Has no effect if the host has no
-    /// [`AheadPlan`]. The worker does not count as being in memory before [`VatHost::take_prepared`].
+    /// Begins to bring a worker of `vat` into memory before its turn, on another thread if one has time. Has no effect if the host has
+    /// no [`AheadPlan`]. The worker does not count as being in memory before [`VatHost::take_prepared`].
     fn prepare(&mut self, vat: VatId, errand: Errand) {
         let _ = (vat, errand);
     }
 
-    /// Waits for the errand that was begun for `vat`, and takes its worker over. Returns the errand's number, or `None` if
+    /// Ends the errand for `vat`, on this thread if no other has begun with it, and takes its worker over. Returns the errand's number, or `None` if
     /// there is no worker.
     fn take_prepared(&mut self, vat: VatId) -> Option<u64> {
         let _ = vat;

@@ -295,7 +295,7 @@ impl<H: VatHost> Look<'_, H> {
     /// Hands over what can be handed over. Returns whether there was anything, or is under way.
     fn hand_over(&mut self, over: &mut dyn Overlay, outlook: &mut Outlook) -> bool {
         let mut found = self.online.ahead.under_way() > 0;
-        // With fewer the kernel would soon wait for a thread, which takes longer than to run the delivery here.
+        // With fewer the kernel comes to them before a thread has gained anything.
         let waiting = outlook.events.iter().skip(1).filter(|event| event.event.is_some()).count();
         if !self.plan.is_reckless && waiting < LEAST_WAITING {
             return found;
@@ -377,7 +377,9 @@ impl<H: VatHost> Look<'_, H> {
         state.leaves_cold = true;
         for (before, number) in chain.events.iter().enumerate() {
             let upcoming = &mut outlook.events[*number];
-            let Some(event) = upcoming.event.take() else { break };
+            // Those behind may be handed over again, if the kernel takes the chain back.
+            let event = if before == 0 { upcoming.event.take() } else { upcoming.event.clone() };
+            let Some(event) = event else { break };
             let Some(foreseen) = state.foresee(event, before as u64)? else { break };
             if foreseen.vat != chain.vat {
                 break;

@@ -50,6 +50,8 @@ impl Online {
         while !self.has_room(self.present(), 0, 0)
             && let Some(coming) = self.preparations.take_last()
         {
+            // It may be back already.
+            self.ahead.lose(coming, 0);
             idle.push(coming);
         }
         idle

@@ -88,6 +88,10 @@ pub(crate) fn bring_online<H: VatHost>(
             log_replayed(state, vat, &before, deliveries);
             return Ok(());
         }
+        if is_up_to_date {
+            // It did not come, perhaps for what this block has written, and does all of it again.
+            online.ahead.lose(vat, before.replay_debt);
+        }
         host.stop(vat);
     }
     let begins = before.is_new();

@@ -21,7 +21,7 @@ pub struct HostOptions {
     /// Maximum size of the compiled modules that are kept in memory although no worker runs them,
     /// in bytes.
     pub max_idle_code_bytes: u64,
-    /// Threads that run vats before their turn. With fewer than two, all vats run on the caller's thread.
+    /// Threads that run vats at a time, the caller's included. With fewer than two, all vats run on the caller's thread.
     pub threads: usize,
     /// For tests: the seed by which runs ahead are delayed, reordered and lost. No result shows it.
     pub chaos: Option<u64>,

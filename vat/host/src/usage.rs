@@ -30,8 +30,8 @@ impl Usage {
         self.idle_code_bytes.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of deliveries that another thread has begun before their turn. They count once their turn has come or
-    /// they are given up.
+    /// Returns the number of deliveries that another thread has begun before their turn. A delivery counts once its turn has come or
+    /// its run is given up.
     pub fn ahead_begun(&self) -> u64 {
         self.ahead_begun.load(Ordering::Relaxed)
     }
@@ -51,13 +51,12 @@ impl Usage {
         self.ahead_chained.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of vats that another thread has begun to bring back into memory before their turn. They count once
-    /// their turn has come or they are given up.
+    /// Returns the number of vats that were to come back into memory on another thread before their turn.
     pub fn prepared_begun(&self) -> u64 {
         self.prepared_begun.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of those whose worker was taken over at their turn.
+    /// Returns the number of those that were taken over at their turn.
     pub fn prepared_counted(&self) -> u64 {
         self.prepared_counted.load(Ordering::Relaxed)
     }

@@ -73,7 +73,7 @@ pub(crate) enum Rest {
 }
 
 /// The work that no thread has taken up.
-pub(crate) struct Job {
+pub(crate) struct Start {
     pub(crate) running: Running,
     pub(crate) answers: Box<dyn Answers>,
 }
@@ -97,7 +97,7 @@ pub(crate) struct Attempt {
 /// The exchange between the two threads.
 #[derive(Default)]
 struct Progress {
-    job: Option<Job>,
+    start: Option<Start>,
     reached: Option<Reached>,
     /// The kernel's thread waits.
     is_awaited: bool,
@@ -111,10 +111,10 @@ impl Attempt {
     pub(crate) fn new(
         first: Expected,
         mut then: Vec<Expected>,
-        job: Job,
+        start: Start,
         then_snapshot: bool,
     ) -> Self {
-        let brake = job.running.worker.memory_state();
+        let brake = start.running.worker.memory_state();
         if then_snapshot {
             let limit = then.last().unwrap_or(&first).limit;
             then.push(Expected { delivery: Delivery::BringOutYourDead, limit });
@@ -123,17 +123,17 @@ impl Attempt {
             let (brake, is_chained) = (Arc::clone(&brake), true);
             Some(Arc::new(Self::with(expected, brake, None, next, is_chained)))
         });
-        Self::with(first, brake, Some(job), next, false)
+        Self::with(first, brake, Some(start), next, false)
     }
 
     fn with(
         expected: Expected,
         brake: Arc<MemoryState>,
-        job: Option<Job>,
+        start: Option<Start>,
         next: Option<Arc<Self>>,
         is_chained: bool,
     ) -> Self {
-        let progress = Progress { job, ..Progress::default() };
+        let progress = Progress { start, ..Progress::default() };
         let Expected { delivery, limit } = expected;
         Self {
             delivery,
@@ -153,13 +153,13 @@ impl Attempt {
     }
 
     /// Takes the work, unless a thread has it.
-    pub(crate) fn take_job(&self) -> Option<Job> {
-        self.progress().job.take()
+    pub(crate) fn take_start(&self) -> Option<Start> {
+        self.progress().start.take()
     }
 
     /// Returns whether nobody has taken the work up.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.progress().job.is_some()
+        self.progress().start.is_some()
     }
 
     /// Returns whether the run is over or waits for the kernel.
@@ -203,13 +203,13 @@ impl Attempt {
         self.is_cancelled.store(true, Ordering::Relaxed);
         self.brake.give_up();
         // What was not taken up is dropped here, outside of the lock.
-        let job = {
+        let start = {
             let mut progress = self.progress();
             progress.answer = Some(None);
-            progress.job.take()
+            progress.start.take()
         };
-        let has_begun = job.is_none();
-        drop(job);
+        let has_begun = start.is_none();
+        drop(start);
         self.changed.notify_all();
         if let Some(next) = &self.next {
             next.cancel();

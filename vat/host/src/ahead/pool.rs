@@ -1,8 +1,8 @@
 //! The threads that run deliveries ahead.
 //!
-//! They and the kernel's thread share as many seats as there may be threads at work. Whoever waits for another thread leaves its
-//! seat meanwhile. What was added last is taken up first: the kernel's thread takes what comes next itself, and comes last
-//! to what is behind.
+//! They and the kernel's thread share as many seats as there may be threads at work. A thread that waits for the kernel leaves its
+//! seat meanwhile, and so does the kernel's if it waits for long. What was added last is taken up first: the kernel's thread takes
+//! what comes next itself, and comes last to what is behind.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +15,7 @@ use std::{
 use capstan_kernel_ports::host::HostFault;
 
 use crate::{
-    ahead::attempt::{Attempt, Done, Job, Rest},
+    ahead::attempt::{Attempt, Done, Rest, Start},
     ahead::bench::Bench,
     ahead::task::Task,
     delivery::{self, Ran},
@@ -35,18 +35,26 @@ pub(crate) struct Pool {
 /// The work that waits, and the seats.
 pub(crate) struct Queue {
     seats: usize,
+    /// Threads of the pool. There are more than seats, so that one is left when others wait for the kernel.
+    threads: usize,
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }
 
 struct Waiting {
-    jobs: VecDeque<(Work, Duration)>,
+    /// What is taken up before anything else, the oldest first.
+    urgent: VecDeque<Job>,
+    /// The rest. The last one is taken up first.
+    jobs: VecDeque<Job>,
     /// Seats that are taken. A thread that comes back to its own may make them more than there are, for as long as it works.
     taken: usize,
     /// Threads that have nothing to do, or no seat.
     idle: usize,
     is_closed: bool,
 }
+
+/// Work, and how long it is to be put off.
+type Job = (Work, Duration);
 
 /// Work for a thread.
 #[derive(Clone)]
@@ -69,9 +77,9 @@ impl Work {
     fn run(self, queue: &Queue) {
         match self {
             Self::Attempt(attempt) => {
-                // The kernel's thread may have taken the job back.
-                if let Some(job) = attempt.take_job() {
-                    run(&attempt, job, queue);
+                // The kernel's thread may have taken the delivery back.
+                if let Some(start) = attempt.take_start() {
+                    run(&attempt, start, queue);
                 }
             }
             Self::Task(task) => {
@@ -82,13 +90,14 @@ impl Work {
 }
 
 impl Pool {
-    /// Makes a pool for so many threads at work, the kernel's included.
-    pub(crate) fn new(threads: usize) -> Self {
-        let (jobs, idle, is_closed) = Default::default();
+    /// Makes a pool of which so many threads are at work, the kernel's included, while up to `askers` wait for the kernel.
+    pub(crate) fn new(seats: usize, askers: usize) -> Self {
+        let (urgent, jobs, idle, is_closed) = Default::default();
         // The kernel's thread has a seat.
-        let waiting = Mutex::new(Waiting { jobs, taken: 1, idle, is_closed });
-        let queue = Arc::new(Queue { seats: threads, waiting, changed: Condvar::new() });
-        Self { queue, is_started: false }
+        let waiting = Mutex::new(Waiting { urgent, jobs, taken: 1, idle, is_closed });
+        let threads = seats.saturating_add(askers);
+        let queue = Queue { seats, threads, waiting, changed: Condvar::new() };
+        Self { queue: Arc::new(queue), is_started: false }
     }
 
     /// Lends the seat of the kernel's thread to another one until `wait` is over.
@@ -115,20 +124,28 @@ impl Pool {
         Ok(())
     }
 
+    /// Has a thread take up the work after `delay`, before all that is not urgent.
+    pub(crate) fn add_urgent(&mut self, work: Work, delay: Duration) -> std::io::Result<()> {
+        self.start()?;
+        let mut waiting = self.queue.waiting();
+        waiting.urgent.push_back((work, delay));
+        self.queue.call_one(waiting);
+        Ok(())
+    }
+
     fn start(&mut self) -> std::io::Result<()> {
         if self.is_started {
             return Ok(());
         }
-        // As many as the seats, so that one is left when another waits for the kernel.
-        for number in 0..self.queue.seats {
+        for number in 0..self.queue.threads {
             let queue = Arc::clone(&self.queue);
             let thread = thread::Builder::new().name("vats".to_owned()).stack_size(STACK_BYTES);
             match thread.spawn(move || queue.work()) {
                 Ok(_) => self.is_started = true,
                 Err(error) if number == 0 => return Err(error),
                 Err(error) => {
-                    let seats = self.queue.seats;
-                    tracing::warn!("only {number} of {seats} threads for vats: {error}");
+                    let threads = self.queue.threads;
+                    tracing::warn!("only {number} of {threads} threads for vats: {error}");
                     break;
                 }
             }
@@ -144,14 +161,44 @@ impl Drop for Pool {
     }
 }
 
+impl Waiting {
+    fn take_next(&mut self) -> Option<Job> {
+        self.urgent.pop_front().or_else(|| self.jobs.pop_back())
+    }
+}
+
+/// A seat that is left when this is dropped.
+struct Seat<'q>(&'q Queue);
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting();
+        waiting.taken -= 1;
+        // Unless it panics, the thread looks for work itself.
+        if thread::panicking() {
+            self.0.call_one(waiting);
+        }
+    }
+}
+
+/// A seat that is taken again when this is dropped.
+struct Return<'q>(&'q Queue);
+
+impl Drop for Return<'_> {
+    fn drop(&mut self) {
+        self.0.waiting().taken += 1;
+    }
+}
+
 impl Queue {
     fn work(&self) {
         while let Some((work, delay)) = self.next() {
+            let seat = Seat(self);
             if !delay.is_zero() {
                 thread::sleep(delay);
             }
             work.run(self);
-            self.waiting().taken -= 1;
+            drop(seat);
         }
     }
 
@@ -162,7 +209,7 @@ impl Queue {
                 return None;
             }
             if waiting.taken < self.seats
-                && let Some(next) = waiting.jobs.pop_back()
+                && let Some(next) = waiting.take_next()
             {
                 waiting.taken += 1;
                 return Some(next);
@@ -178,15 +225,16 @@ impl Queue {
         let mut waiting = self.waiting();
         waiting.taken -= 1;
         self.call_one(waiting);
-        let waited = wait();
-        self.waiting().taken += 1;
-        waited
+        // Whatever ends the wait, the thread that called has its seat again.
+        let _back = Return(self);
+        wait()
     }
 
     /// Wakes a thread up if there is work and a seat for it.
     fn call_one(&self, waiting: MutexGuard<'_, Waiting>) {
-        let Waiting { jobs, taken, idle, .. } = &*waiting;
-        let is_wanted = *idle > 0 && *taken < self.seats && !jobs.is_empty();
+        let Waiting { urgent, jobs, taken, idle, .. } = &*waiting;
+        let has_work = !urgent.is_empty() || !jobs.is_empty();
+        let is_wanted = has_work && *idle > 0 && *taken < self.seats;
         drop(waiting);
         // Waking nobody would be a call of the system all the same.
         if is_wanted {
@@ -201,8 +249,8 @@ impl Queue {
 
 /// Runs an attempt to its end, and then the next one if it went well and is still wanted. A panic is handed over as a fault.
 /// The delivery is then made again on the kernel's thread, where the same panic ends the process.
-fn run(attempt: &Attempt, job: Job, queue: &Queue) {
-    let Job { mut running, answers } = job;
+fn run(attempt: &Attempt, start: Start, queue: &Queue) {
+    let Start { mut running, answers } = start;
     let mut bench = Bench::new(attempt, answers, queue);
     let ran = catch_unwind(AssertUnwindSafe(|| deliver(attempt, &mut running, &mut bench)));
     let ran = ran.unwrap_or_else(|_| {
@@ -214,7 +262,7 @@ fn run(attempt: &Attempt, job: Job, queue: &Queue) {
     if let (Ok(ran), Some(next)) = (&ran, next) {
         let worker = Rest::Next(running.worker.memory().len() as u64);
         attempt.end(calls, Ok(Box::new(Done { ran: ran.clone(), worker })));
-        return run(next, Job { running, answers }, queue);
+        return run(next, Start { running, answers }, queue);
     }
     // The answers go first: whoever gets the end may want to be the only one who reads the vat's store.
     drop(answers);
@@ -270,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_thread_takes_the_newest_work_and_the_seat_of_one_that_waits() {
-        let mut pool = Pool::new(2);
+        let mut pool = Pool::new(2, 0);
         let (begins, begun) = channel();
         let tasks: Vec<_> = (0..4).map(|number| task(&begins, number)).collect();
         add(&mut pool, &tasks[0].0);
@@ -291,7 +339,8 @@ mod tests {
 
     #[test]
     fn a_thread_that_waits_for_the_kernel_leaves_its_seat() {
-        let mut pool = Pool::new(2);
+        // One more could ask.
+        let mut pool = Pool::new(2, 1);
         let (begins, begun) = channel();
         let (waits, end) = task(&begins, 0);
         let queue = Arc::clone(&pool.queue);
@@ -310,7 +359,7 @@ mod tests {
 
     #[test]
     fn work_that_was_taken_back_does_not_pile_up_behind_newer_work() {
-        let mut pool = Pool::new(2);
+        let mut pool = Pool::new(2, 0);
         let (begins, begun) = channel();
         let (busy, end) = task(&begins, 0);
         add(&mut pool, &busy);
@@ -324,5 +373,30 @@ mod tests {
         }
         end.send(()).unwrap();
         assert!(is_idle(&pool));
+    }
+
+    #[test]
+    fn urgent_work_comes_first_and_a_panic_leaves_the_seat() {
+        let mut pool = Pool::new(2, 0);
+        let (begins, begun) = channel();
+        let tasks: Vec<_> = (0..3).map(|number| task(&begins, number)).collect();
+        add(&mut pool, &tasks[0].0);
+        assert_eq!(next(&begun), 0);
+        pool.add_urgent(Work::Task(Arc::clone(&tasks[1].0)), Duration::ZERO).unwrap();
+        add(&mut pool, &tasks[2].0);
+        for (number, (_, end)) in tasks.iter().enumerate() {
+            end.send(()).unwrap();
+            if number < 2 {
+                assert_eq!(next(&begun), number as u32 + 1);
+            }
+        }
+        assert!(is_idle(&pool));
+        let fails = |queue: &Queue| {
+            let _seat = Seat(queue);
+            queue.waiting().taken += 1;
+            queue.without_seat(|| panic!("on purpose"))
+        };
+        assert!(catch_unwind(AssertUnwindSafe(|| fails(&pool.queue))).is_err());
+        assert_eq!(pool.queue.waiting().taken, 1);
     }
 }

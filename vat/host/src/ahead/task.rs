@@ -7,6 +7,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use capstan_kernel_ports::VatId;
@@ -48,8 +49,8 @@ impl Task {
         lock(&self.work).is_some()
     }
 
-    /// Does the work, unless another thread has it. Returns whether it did. A panic makes it fail. The kernel's thread then does
-    /// the same, and fails there if it has to.
+    /// Does the work, unless another thread has it. Returns whether it did. A panic makes it fail. The kernel then brings the vat
+    /// back without a task, and fails there if it has to.
     pub(crate) fn run(&self) -> bool {
         let Some(work) = self.take_work() else { return false };
         let back = catch_unwind(AssertUnwindSafe(work)).unwrap_or(None);
@@ -60,18 +61,24 @@ impl Task {
         true
     }
 
-    /// Gives the task up. Returns whether a thread had begun with it.
-    fn cancel(&self) -> bool {
+    fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Relaxed);
-        let has_begun = self.take_work().is_none();
+        drop(self.take_work());
         // The thread may have ended it at the same time.
         drop(lock(&self.end).take());
-        has_begun
     }
 
     /// Returns whether the result is there.
     pub(crate) fn is_over(&self) -> bool {
         lock(&self.end).is_some()
+    }
+
+    /// Waits for the result for so long at most. Returns whether it is there.
+    pub(crate) fn wait_for(&self, time: Duration) -> bool {
+        let is_running = |end: &mut Option<_>| end.is_none();
+        let waited = self.changed.wait_timeout_while(lock(&self.end), time, is_running);
+        let (end, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        end.is_some()
     }
 
     /// Waits for the result. `None` says that there is no worker to be handed over.
@@ -115,17 +122,17 @@ impl Tasks {
         self.workers.remove(&vat)
     }
 
-    /// Gives the worker of a vat up. Returns whether a thread had begun to bring it.
-    pub(crate) fn drop_worker(&mut self, vat: VatId) -> bool {
-        self.workers.remove(&vat).is_some_and(|task| task.cancel())
+    /// Gives the worker of a vat up.
+    pub(crate) fn drop_worker(&mut self, vat: VatId) {
+        if let Some(task) = self.workers.remove(&vat) {
+            task.cancel();
+        }
     }
 }
 
 impl Drop for Tasks {
     fn drop(&mut self) {
-        for task in self.workers.values() {
-            task.cancel();
-        }
+        self.workers.values().for_each(|task| task.cancel());
     }
 }
 

@@ -15,7 +15,7 @@ use capstan_kernel_ports::{
 
 use crate::{
     Usage,
-    ahead::attempt::{Attempt, Call, Done, Job, Question, Reached, Rest},
+    ahead::attempt::{Attempt, Call, Done, Question, Reached, Rest, Start},
     ahead::chaos::Chaos,
     ahead::pool::{Pool, Work},
     ahead::task::{self, Back, Task, Tasks},
@@ -84,12 +84,14 @@ enum Halt {
 }
 
 impl Runs {
-    /// Makes room for runs on `threads` threads. With fewer than two there are none. `chaos` is the seed of trouble for
-    /// tests.
+    /// Makes room for runs on so many threads, of which the caller's is one. With fewer than two there are none. `chaos` is the
+    /// seed of trouble for tests.
     pub(crate) fn new(threads: usize, chaos: Option<u64>, usage: Arc<Usage>) -> Self {
         let chaos = chaos.map(Chaos::new);
         let (attempts, memory_bytes, tasks) = Default::default();
-        Self { threads, pool: Pool::new(threads), attempts, memory_bytes, tasks, chaos, usage }
+        // Each attempt may ask the kernel, and wait for its turn.
+        let pool = Pool::new(threads, threads.saturating_mul(ATTEMPTS_A_THREAD));
+        Self { threads, pool, attempts, memory_bytes, tasks, chaos, usage }
     }
 
     pub(crate) fn plan(&self) -> AheadPlan {
@@ -121,8 +123,8 @@ impl Runs {
         let lower = |expected: &mut Expected| expected.limit = expected.limit.min(most);
         lower(&mut first);
         then.iter_mut().for_each(lower);
-        let job = Job { running, answers };
-        let attempt = Arc::new(Attempt::new(first, then, job, then_snapshot));
+        let start = Start { running, answers };
+        let attempt = Arc::new(Attempt::new(first, then, start, then_snapshot));
         match self.pool.add(Work::Attempt(Arc::clone(&attempt)), delay, overtaken) {
             Ok(()) => {
                 self.attempts.insert(vat, attempt);
@@ -131,7 +133,7 @@ impl Runs {
             Err(error) => {
                 tracing::warn!("vats run on one thread: the system starts no others: {error}");
                 self.threads = 1;
-                attempt.take_job().map(|job| job.running)
+                attempt.take_start().map(|start| start.running)
             }
         }
     }
@@ -144,7 +146,8 @@ impl Runs {
     /// Begins to bring a vat's worker into memory.
     pub(crate) fn prepare(&mut self, vat: VatId, work: task::Work) {
         let task = Task::new(work);
-        if self.add_task(&task) {
+        if self.add_task(&task, false) {
+            self.usage.prepared_begun.fetch_add(1, Ordering::Relaxed);
             self.tasks.add_worker(vat, task);
         }
     }
@@ -152,17 +155,23 @@ impl Runs {
     /// Begins to load a source. Returns false if there is enough to do.
     pub(crate) fn load_ahead(&mut self, work: task::Work) -> bool {
         let (task, most) = (Task::new(work), self.plan().capacity);
-        let is_begun = self.tasks.add_load(&task, most) && self.add_task(&task);
+        // The kernel's thread does not take a load back.
+        let is_begun = self.tasks.add_load(&task, most) && self.add_task(&task, true);
         self.usage.loads_ahead.fetch_add(u64::from(is_begun), Ordering::Relaxed);
         is_begun
     }
 
-    fn add_task(&mut self, task: &Arc<Task>) -> bool {
+    /// Has a thread take up a task, before anything else if it is urgent.
+    fn add_task(&mut self, task: &Arc<Task>, is_urgent: bool) -> bool {
         let (delay, overtaken) = match &mut self.chaos {
             Some(chaos) => (chaos.delay(), chaos.below(4) as usize),
             None => (Duration::ZERO, 0),
         };
-        let is_added = self.pool.add(Work::Task(Arc::clone(task)), delay, overtaken);
+        let work = Work::Task(Arc::clone(task));
+        let is_added = match is_urgent {
+            true => self.pool.add_urgent(work, delay),
+            false => self.pool.add(work, delay, overtaken),
+        };
         if let Err(error) = &is_added {
             tracing::warn!("vats come back on one thread: the system starts no others: {error}");
             self.threads = 1;
@@ -176,21 +185,18 @@ impl Runs {
             self.drop_prepared(vat);
         }
         let task = self.tasks.take(vat)?;
-        if task.run() {
-            // No thread had begun with it.
-            return task.wait();
-        }
-        self.usage.prepared_begun.fetch_add(1, Ordering::Relaxed);
         let waits = !task.is_over();
         self.usage.prepared_awaited.fetch_add(u64::from(waits), Ordering::Relaxed);
-        let back = if waits { self.pool.lend_seat(|| task.wait()) } else { task.wait() };
+        let back = match task.run() || task.wait_for(PATIENCE) {
+            true => task.wait(),
+            false => self.pool.lend_seat(|| task.wait()),
+        };
         self.usage.prepared_counted.fetch_add(u64::from(back.is_some()), Ordering::Relaxed);
         back
     }
 
     fn drop_prepared(&mut self, vat: VatId) {
-        let has_begun = self.tasks.drop_worker(vat);
-        self.usage.prepared_begun.fetch_add(u64::from(has_begun), Ordering::Relaxed);
+        self.tasks.drop_worker(vat);
     }
 
     /// Gives up what was run ahead for a vat, and its worker that was to come back.
@@ -214,8 +220,8 @@ impl Runs {
     ) -> Option<Ended> {
         let attempt = self.attempts.remove(&vat)?;
         self.memory_bytes.remove(&vat);
-        if let Some(job) = attempt.take_job() {
-            return Some(Ended::Untouched(job.running));
+        if let Some(start) = attempt.take_start() {
+            return Some(Ended::Untouched(start.running));
         }
         self.usage.ahead_begun.fetch_add(1, Ordering::Relaxed);
         let is_lost = self.chaos.as_mut().is_some_and(|chaos| chaos.once_in(6));
