@@ -1,4 +1,4 @@
-//! `cargo bench --workspace --bench proven --profile dev`: what a changed record of the proven tree costs.
+//! `cargo bench --workspace --bench proven`: what a changed record of the proven tree costs.
 //!
 //! A store has 100,000 records, each also an entry of the state. Blocks change some of them at random. The same blocks
 //! are made once with the proven tree and once without it, and the difference is what the tree costs. CPU times.

@@ -154,7 +154,7 @@
 //! a loss. fjall's compaction stalled a block for most of a second. A B-tree is bad at many small writes all over it
 //! in every block, and the journal takes these away. Checkpoints use redb's quick repair: two syncs instead of
 //! one, so that opening after a crash need not read the whole file.
-//! `cargo bench --workspace --bench commit --profile dev` measures this crate.
+//! `cargo bench --workspace --bench commit` measures this crate.
 //!
 //! # Forged state
 //!

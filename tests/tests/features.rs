@@ -103,3 +103,22 @@ fn every_cargo_command_selects_the_workspace() {
     }
     assert!(commands > 8, "only {commands} commands were found");
 }
+
+/// A node that goes on with a wrapped number forks from one that stops, so no profile may differ in this.
+#[test]
+fn all_profiles_check_overflows_of_the_projects_own_arithmetic() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let profiles = manifest.split("\n[").filter_map(|section| section.strip_prefix("profile."));
+    let mut own = vec![];
+    for profile in profiles {
+        let (name, options) = profile.split_once("]\n").unwrap();
+        if name.contains(".package.") || name.contains("build-override") {
+            continue;
+        }
+        own.push(name);
+        let expected = name == "dev"; // cargo's default for this profile
+        let checks = options.lines().find_map(|line| line.strip_prefix("overflow-checks = "));
+        assert!(checks.map_or(expected, |checks| checks == "true"), "{name}: {options}");
+    }
+    assert_eq!(own, ["dev", "release"]);
+}

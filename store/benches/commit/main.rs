@@ -1,7 +1,7 @@
 //! Benchmark of the store: the time of a block's commit with fsync, and of reads.
 //!
 //! ```text
-//! cargo bench --workspace --bench commit --profile dev [-- --json] [--recorded] [--keys N] [--nodes N] [--cache MIB] [--dir DIR]
+//! cargo bench --workspace --bench commit [-- --json] [--recorded] [--keys N] [--nodes N] [--cache MIB] [--dir DIR]
 //! ```
 //!
 //! The blocks have 5,000 changed keys in the proportions of a recorded kernel workload (`workload.tsv`), over a million

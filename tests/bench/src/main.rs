@@ -283,14 +283,14 @@ impl<H: VatHost> Bench<H> {
     fn block(&mut self, policy: &mut dyn RunPolicy) -> Result<RunReport> {
         let mut block = self.block.take().context("no block")?;
         let report = self.kernel.run(&mut block, policy)?;
-        let began = cpu_time_of(libc::RUSAGE_THREAD);
+        let began = thread_time();
         let prepared = self.store.prepare(block)?;
         if let Some(shapes) = &mut self.shapes {
             shapes.count(&prepared, &self.store.reader())?;
         }
         self.height += 1;
         self.store.commit(prepared, self.height)?;
-        self.committing += cpu_time_of(libc::RUSAGE_THREAD).saturating_sub(began);
+        self.committing += thread_time().saturating_sub(began);
         self.block = Some(self.store.begin_block());
         Ok(report)
     }
@@ -431,20 +431,19 @@ impl Clock {
 
 /// The CPU time of this process so far, user and system.
 fn cpu_time() -> Duration {
-    cpu_time_of(libc::RUSAGE_SELF)
+    cpu_time_of(libc::CLOCK_PROCESS_CPUTIME_ID)
 }
 
-/// The CPU time of the process or of this thread so far, as `who` says.
-fn cpu_time_of(who: libc::c_int) -> Duration {
-    // SAFETY: `usage` is a plain record that the call fills in.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(who, &raw mut usage);
-        usage
-    };
-    let time = |t: libc::timeval| {
-        Duration::from_secs(t.tv_sec.unsigned_abs())
-            + Duration::from_micros(t.tv_usec.unsigned_abs())
-    };
-    time(usage.ru_utime) + time(usage.ru_stime)
+/// The CPU time of this thread so far, user and system.
+fn thread_time() -> Duration {
+    cpu_time_of(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// The reading of a clock of CPU time. Unlike what `getrusage` says, it has all of what runs at the moment.
+fn cpu_time_of(clock: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a plain record that the call fills in. Both clocks always exist.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    Duration::from_secs(time.tv_sec.unsigned_abs())
+        + Duration::from_nanos(time.tv_nsec.unsigned_abs())
 }

@@ -2,8 +2,8 @@
 //!
 //! The same games are played by two kernels in turn, one of which runs vats on two threads. The figures are the medians of
 //! the ratios of neighbouring rounds. The serial share is the CPU time that the kernel's thread spends on other work than
-//! vats, of all CPU time. With two threads the kernel's also runs vats, and its own work is slower for it. So what n cores would
-//! give follows by Amdahl's law from a third kernel, which has so many threads that its own runs hardly any.
+//! vats, of all CPU time. What n cores would give follows by Amdahl's law from the share of a third kernel, which
+//! has so many threads that its own runs hardly any vats.
 
 mod ceiling;
 
@@ -27,7 +27,7 @@ use capstan_kernel_ports::{
 use capstan_vat_host::WasmHost;
 use serde_json::json;
 
-use crate::{Bench, Clock, config, cpu_time_of, online};
+use crate::{Bench, Clock, config, online, thread_time};
 
 /// Pairs of vats that play at once.
 const PAIRS: u64 = 64;
@@ -51,9 +51,9 @@ struct Timed {
 impl Timed {
     /// Notes the time of the kernel's thread that `work` takes.
     fn timed<T>(&mut self, work: impl FnOnce(&mut WasmHost) -> T) -> T {
-        let began = cpu_time_of(libc::RUSAGE_THREAD);
+        let began = thread_time();
         let done = work(&mut self.host);
-        let spent = cpu_time_of(libc::RUSAGE_THREAD).saturating_sub(began);
+        let spent = thread_time().saturating_sub(began);
         self.inline.set(self.inline.get() + spent);
         done
     }
@@ -175,11 +175,11 @@ impl Player {
             self.bench.kernel.evict_all();
         }
         self.inline.set(Duration::ZERO);
-        let thread = cpu_time_of(libc::RUSAGE_THREAD);
+        let thread = thread_time();
         let clock = Clock::start();
         let cranks = self.bench.call(method, &json!([hits]))?;
         let (cpu, wall) = clock.read();
-        let thread = cpu_time_of(libc::RUSAGE_THREAD).saturating_sub(thread);
+        let thread = thread_time().saturating_sub(thread);
         Ok(Round { wall, cpu, thread, serial: thread.saturating_sub(self.inline.get()), cranks })
     }
 }
