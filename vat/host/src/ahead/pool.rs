@@ -202,7 +202,7 @@ impl Queue {
         }
     }
 
-    fn next(&self) -> Option<(Work, Duration)> {
+    fn next(&self) -> Option<Job> {
         let mut waiting = self.waiting();
         loop {
             if waiting.is_closed {
