@@ -12,7 +12,7 @@ use crate::{
     host::{Delivered, HostFault, VatHost},
 };
 
-/// Work that is done before its turn on another thread, with a host of its own for workers.
+/// Work that another thread does before its turn, or the kernel's at its turn, with a host of its own for workers.
 ///
 /// That host knows the engines and sources of the host that it came from. If the work is to bring a vat's worker into memory,
 /// it leaves the worker there, and returns a number of its choice. Otherwise it returns `None`, and what it did is dropped.

@@ -89,7 +89,7 @@ pub(crate) fn bring_online<H: VatHost>(
             return Ok(());
         }
         if is_up_to_date {
-            // It did not come, perhaps for what this block has written, and does all of it again.
+            // The errand failed, for example because this block wrote the heap. All of it is done again below.
             online.ahead.lose(vat, before.replay_debt);
         }
         host.stop(vat);
@@ -173,7 +173,7 @@ fn replay_span<H: VatHost>(
     Ok(Started { cost, printed, verdict: Ok(()) })
 }
 
-/// Logs the return of a vat that another thread has brought back.
+/// Logs the return of a vat that an errand has brought back.
 fn log_replayed(state: &mut State<'_>, vat: VatId, record: &VatState, deliveries: u64) {
     let entries = record.span.end - record.kept_from;
     log_started(state.slog.as_mut(), vat, record, entries);

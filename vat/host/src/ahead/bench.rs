@@ -18,7 +18,7 @@ const LINE_BYTES: usize = 128;
 pub(crate) struct Bench<'a> {
     attempt: &'a Attempt,
     answers: Box<dyn Answers>,
-    /// Who has a seat for another thread while this one waits.
+    /// The pool's queue, where this thread leaves its seat while it waits.
     queue: &'a Queue,
     calls: Vec<Call>,
     line_bytes: usize,

@@ -42,9 +42,9 @@ pub(crate) struct Queue {
 }
 
 struct Waiting {
-    /// What is taken up before anything else, the oldest first.
+    /// Jobs that come before all others. The oldest is taken up first.
     urgent: VecDeque<Job>,
-    /// The rest. The last one is taken up first.
+    /// The other jobs. The newest is taken up first.
     jobs: VecDeque<Job>,
     /// Seats that are taken. A thread that comes back to its own may make them more than there are, for as long as it works.
     taken: usize,
@@ -300,6 +300,19 @@ mod tests {
         (Task::new(work), end)
     }
 
+    /// Tasks, each with what ends it.
+    type Tasks = Vec<(Arc<Task>, Sender<()>)>;
+
+    /// Returns a pool of one thread and so many tasks, the first of which has begun.
+    fn busy(count: u32) -> (Pool, Receiver<u32>, Tasks) {
+        let mut pool = Pool::new(2, 0);
+        let (begins, begun) = channel();
+        let tasks: Tasks = (0..count).map(|number| task(&begins, number)).collect();
+        add(&mut pool, &tasks[0].0);
+        assert_eq!(next(&begun), 0);
+        (pool, begun, tasks)
+    }
+
     fn add(pool: &mut Pool, task: &Arc<Task>) {
         pool.add(Work::Task(Arc::clone(task)), Duration::ZERO, 0).unwrap();
     }
@@ -318,11 +331,7 @@ mod tests {
 
     #[test]
     fn a_thread_takes_the_newest_work_and_the_seat_of_one_that_waits() {
-        let mut pool = Pool::new(2, 0);
-        let (begins, begun) = channel();
-        let tasks: Vec<_> = (0..4).map(|number| task(&begins, number)).collect();
-        add(&mut pool, &tasks[0].0);
-        assert_eq!(next(&begun), 0);
+        let (mut pool, begun, tasks) = busy(4);
         tasks[1..].iter().for_each(|(task, _)| add(&mut pool, task));
         assert_eq!(pool.queue.waiting().jobs.len(), 3, "the kernel's thread has the other seat");
         pool.lend_seat(|| assert_eq!(next(&begun), 3));
@@ -359,29 +368,20 @@ mod tests {
 
     #[test]
     fn work_that_was_taken_back_does_not_pile_up_behind_newer_work() {
-        let mut pool = Pool::new(2, 0);
-        let (begins, begun) = channel();
-        let (busy, end) = task(&begins, 0);
-        add(&mut pool, &busy);
-        assert_eq!(next(&begun), 0);
-        for number in 1..100 {
-            let (task, end) = task(&begins, number);
-            add(&mut pool, &task);
+        let (mut pool, _begun, tasks) = busy(100);
+        for (task, end) in &tasks[1..] {
+            add(&mut pool, task);
             end.send(()).unwrap();
             assert!(task.run(), "it runs here");
             assert_eq!(pool.queue.waiting().jobs.len(), 1);
         }
-        end.send(()).unwrap();
+        tasks[0].1.send(()).unwrap();
         assert!(is_idle(&pool));
     }
 
     #[test]
     fn urgent_work_comes_first_and_a_panic_leaves_the_seat() {
-        let mut pool = Pool::new(2, 0);
-        let (begins, begun) = channel();
-        let tasks: Vec<_> = (0..3).map(|number| task(&begins, number)).collect();
-        add(&mut pool, &tasks[0].0);
-        assert_eq!(next(&begun), 0);
+        let (mut pool, begun, tasks) = busy(3);
         pool.add_urgent(Work::Task(Arc::clone(&tasks[1].0)), Duration::ZERO).unwrap();
         add(&mut pool, &tasks[2].0);
         for (number, (_, end)) in tasks.iter().enumerate() {

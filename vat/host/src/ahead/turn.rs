@@ -34,12 +34,12 @@ const WORTH_A_THREAD: Computrons = Computrons(10_000);
 /// A run that is lost occupies a thread until its end if it calls nothing meanwhile.
 const MOST_AHEAD: Computrons = Computrons(100_000_000);
 
-/// How long the kernel's thread waits for another one before it lends its seat. A thread that takes it for a moment costs
-/// more than it does.
-const PATIENCE: Duration = Duration::from_millis(1);
-
 /// The same where there is trouble for tests, in some runs.
 const MOST_IN_TROUBLE: Computrons = Computrons(100_000);
+
+/// Time for which the kernel's thread keeps its seat while it waits. Waking another thread for less costs more than that thread
+/// would gain.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// How many times what a delivery may spend at its turn the limit of its run may be, if the kernel is to wait for it.
 const MOST_BEYOND: u64 = 4;

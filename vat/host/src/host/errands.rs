@@ -1,4 +1,4 @@
-//! Hosts for other threads, which bring workers back and load sources.
+//! Hosts for errands, which bring workers back and load sources, mostly on other threads.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl WasmHost {
-    /// Returns a host for another thread, with the same engines and sources, and no workers.
+    /// Returns a host for an errand, with the same engines and sources, and no workers.
     fn for_errand(&self) -> Self {
         Self {
             options: self.options.clone(),
@@ -26,7 +26,7 @@ impl WasmHost {
         }
     }
 
-    /// Returns an errand as work for another thread, which hands over the worker of `vat`.
+    /// Returns an errand as work for any thread, which hands over the worker of `vat`.
     pub(super) fn work(&self, errand: Errand, vat: Option<VatId>) -> Work {
         let mut host = self.for_errand();
         Box::new(move || {

@@ -231,7 +231,7 @@ impl Shared {
         settle(self.share(running, others))
     }
 
-    /// Takes over `running`, which another thread has brought into memory, among `others`, the workers of the same host. The
+    /// Takes over `running`, which an errand has brought into memory, among `others`, the workers of the same host. The
     /// error means that `running` cannot go on.
     pub(crate) fn adopted<'w>(
         &mut self,
